@@ -1,0 +1,79 @@
+"""An inspector of TorchScript quantization: every stage on its own, every graph kept.
+
+The public names are loaded when first used, so that `import jitq_explore` stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from jitq_explore.capture.read_graph import read_graph as read_graph
+    from jitq_explore.capture.recorder import record as record
+    from jitq_explore.capture.session import Session as Session
+    from jitq_explore.exploring import explore as explore
+    from jitq_explore.snapshots.archive import load as load
+    from jitq_explore.snapshots.archive import save as save
+    from jitq_explore.snapshots.diff import GraphDiff as GraphDiff
+    from jitq_explore.snapshots.diff import diff as diff
+    from jitq_explore.snapshots.diff import diff_graphs as diff_graphs
+    from jitq_explore.snapshots.graph import Graph as Graph
+    from jitq_explore.snapshots.recording import Recording as Recording
+    from jitq_explore.snapshots.recording import StageRecord as StageRecord
+    from jitq_explore.views.tables import channel_table as channel_table
+    from jitq_explore.views.tables import observer_table as observer_table
+    from jitq_explore.views.tables import quant_node_table as quant_node_table
+    from jitq_explore.views.tables import stage_table as stage_table
+
+_HOMES = {
+    "Graph": "snapshots.graph",
+    "GraphDiff": "snapshots.diff",
+    "Recording": "snapshots.recording",
+    "Session": "capture.session",
+    "StageRecord": "snapshots.recording",
+    "channel_table": "views.tables",
+    "diff": "snapshots.diff",
+    "diff_graphs": "snapshots.diff",
+    "explore": "exploring",
+    "load": "snapshots.archive",
+    "observer_table": "views.tables",
+    "quant_node_table": "views.tables",
+    "read_graph": "capture.read_graph",
+    "record": "capture.recorder",
+    "save": "snapshots.archive",
+    "stage_table": "views.tables",
+}
+
+__all__ = [
+    "Graph",
+    "GraphDiff",
+    "Recording",
+    "Session",
+    "StageRecord",
+    "channel_table",
+    "diff",
+    "diff_graphs",
+    "explore",
+    "load",
+    "observer_table",
+    "quant_node_table",
+    "read_graph",
+    "record",
+    "save",
+    "stage_table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'jitq_explore' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"jitq_explore.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The only room that imports torch: runs the stages and reads what they leave into snapshots."""

@@ -1,0 +1,197 @@
+"""One method with its submodules inlined: the same shape of graph at every stage.
+
+torch's own inliner would do, but for three things: it inlines the observers' bodies too (a prepared
+ResNet-18 grows from some 700 to over 6,000 nodes), it reads cached callees after a run, and it
+needs torch. So the calls are followed here, on plain data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jitq_explore.snapshots.graph import OBSERVE, Block, Graph, Node, Value
+from jitq_explore.snapshots.source import users_own
+
+if TYPE_CHECKING:
+    from jitq_explore.snapshots.recording import Snapshot
+
+
+def flatten(snapshot: Snapshot, method: str) -> Graph:
+    """The flattened graph of the model's method of that name.
+
+    A call of a submodule's method is replaced by that method's nodes; a call of an observer's
+    `forward` becomes one node of kind `jitq::observe` with the attribute `observer` (its module
+    path). A call through an interface type stays a call, as torch leaves it.
+    """
+    return _Flattener(snapshot).run(method)
+
+
+class _Flattener:
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.nodes: list[Node] = []
+        self.values: dict[str, Value] = {}
+        self.blocks: dict[str, Block] = {}
+        self.lines: dict[str, str] = {}
+        self.module_of: dict[str, str] = {}  # name of a value that is a module -> the module's path
+        self.repeats: dict[str, int] = {}
+
+    def run(self, method: str) -> Graph:
+        body = self.snapshot.bodies[self.snapshot.modules[0].class_group, method]
+        renamed = {name: self.new_value(body.values[name]) for name in body.inputs}
+        if body.inputs:
+            self.module_of[renamed[body.inputs[0]]] = ""
+        outputs = self.inline(body, renamed, "", (), "")
+        return Graph(
+            inputs=tuple(renamed[name] for name in body.inputs),
+            outputs=outputs,
+            nodes=tuple(self.nodes),
+            values=self.values,
+            blocks=self.blocks,
+            lines=self.lines,
+        )
+
+    def new_value(self, value: Value) -> str:
+        """A copy of the value under a name that is free: `x`, then `x#2`, `x#3`, …"""
+        count = self.repeats.get(value.debug_name, 0) + 1
+        self.repeats[value.debug_name] = count
+        name = value.debug_name if count == 1 else f"{value.debug_name}#{count}"
+        self.values[name] = Value(name, value.debug_name, value.type)
+        return name
+
+    def inline(
+        self,
+        body: Graph,
+        renamed: dict[str, str],
+        path: str,
+        frames: tuple[str, ...],
+        outer_block: str,
+    ) -> tuple[str, ...]:
+        """Append the body's nodes; `renamed` maps its values to ours and grows. Returns its outputs."""
+        self.lines.update(body.lines)
+        block_ids = {"": outer_block}
+        for node in body.nodes:
+            called = self.called_module(node, renamed, body)
+            if called is None:
+                self.copy(node, body, renamed, path, frames, block_ids)
+            elif self.snapshot.by_path[called].is_observer:
+                observe = replace(
+                    node, kind=OBSERVE, inputs=node.inputs[1:], attributes={"observer": called}
+                )
+                self.copy(observe, body, renamed, path, frames, block_ids)
+            else:
+                callee = self.body_of(called, node)
+                inner = dict(zip(callee.inputs, (renamed[i] for i in node.inputs), strict=True))
+                outputs = self.inline(
+                    callee, inner, called, node.frames + frames, block_ids[node.block]
+                )
+                renamed.update(zip(node.outputs, outputs, strict=True))
+        self.close_blocks(body, renamed, block_ids)
+        return tuple(renamed[name] for name in body.outputs)
+
+    def copy(
+        self,
+        node: Node,
+        body: Graph,
+        renamed: dict[str, str],
+        path: str,
+        frames: tuple[str, ...],
+        block_ids: dict[str, str],
+    ) -> None:
+        """Append one node under our own names, unless it only fetches an observer to be called."""
+        fetched = self.fetched_module(node, renamed)
+        if fetched is not None and self.is_only_observed_through(fetched, node, body):
+            hidden = f"<{fetched}>"
+            renamed[node.outputs[0]] = hidden
+            self.module_of[hidden] = fetched
+            return
+        chain = node.frames + frames
+        copy = Node(
+            id=f"n{len(self.nodes)}",
+            kind=node.kind,
+            inputs=tuple(renamed[name] for name in node.inputs),
+            outputs=self.renew(node.outputs, body, renamed),
+            attributes=node.attributes,
+            module_path=_join(path, node.module_path),
+            source=users_own(chain),
+            frames=chain,
+            block=block_ids[node.block],
+            blocks=tuple(self.new_block(b, body, renamed, block_ids) for b in node.blocks),
+        )
+        if fetched is not None:
+            self.module_of[copy.outputs[0]] = fetched
+        for block_id in copy.blocks:
+            self.blocks[block_id] = replace(self.blocks[block_id], owner=copy.id)
+        self.nodes.append(copy)
+
+    def renew(
+        self, names: tuple[str, ...], body: Graph, renamed: dict[str, str]
+    ) -> tuple[str, ...]:
+        for name in names:
+            renamed[name] = self.new_value(body.values[name])
+        return tuple(renamed[name] for name in names)
+
+    def new_block(
+        self, block_id: str, body: Graph, renamed: dict[str, str], block_ids: dict[str, str]
+    ) -> str:
+        block = body.blocks[block_id]
+        new_id = f"b{len(self.blocks)}"
+        block_ids[block_id] = new_id
+        inputs = self.renew(block.inputs, body, renamed)
+        self.blocks[new_id] = Block(new_id, "", inputs, ())
+        return new_id
+
+    def close_blocks(
+        self, body: Graph, renamed: Mapping[str, str], block_ids: Mapping[str, str]
+    ) -> None:
+        """What a block returns is known only when all of its nodes have been copied."""
+        for old_id, block in body.blocks.items():
+            outputs = tuple(renamed[name] for name in block.outputs)
+            new_id = block_ids[old_id]
+            self.blocks[new_id] = replace(self.blocks[new_id], outputs=outputs)
+
+    def fetched_module(self, node: Node, renamed: Mapping[str, str]) -> str | None:
+        """The path of the submodule that an attribute access yields, where it yields one."""
+        if node.kind != "prim::GetAttr":
+            return None
+        owner = self.module_of.get(renamed[node.inputs[0]])
+        if owner is None:
+            return None
+        path = _join(owner, str(node.attributes["name"]))
+        return path if path in self.snapshot.by_path else None
+
+    def is_only_observed_through(self, path: str, fetch: Node, body: Graph) -> bool:
+        if not self.snapshot.by_path[path].is_observer:
+            return False
+        users = body.consumers.get(fetch.outputs[0], ())
+        return all(
+            user.kind == "prim::CallMethod" and user.attributes["name"] == "forward"
+            for user in users
+        )
+
+    def called_module(
+        self, node: Node, renamed: Mapping[str, str], body: Graph
+    ) -> str | None:
+        """The path of the module whose method is called, where it is one that is to be inlined."""
+        if node.kind != "prim::CallMethod":
+            return None
+        path = self.module_of.get(renamed[node.inputs[0]])
+        if path is None:
+            return None
+        state = self.snapshot.by_path[path]
+        name = str(node.attributes["name"])
+        through_interface = body.values[node.inputs[0]].type != f"__torch__.{state.class_name}"
+        if state.is_observer:
+            return path if name == "forward" else None
+        known = (state.class_group, name) in self.snapshot.bodies
+        return path if known and not through_interface else None
+
+    def body_of(self, path: str, call: Node) -> Graph:
+        group = self.snapshot.by_path[path].class_group
+        return self.snapshot.bodies[group, str(call.attributes["name"])]
+
+
+def _join(path: str, inner: str) -> str:
+    return f"{path}.{inner}" if path and inner else path or inner

@@ -1,0 +1,22 @@
+"""Whose line is it: the user's or the library's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_LIBRARY = re.compile(
+    r"(site|dist)-packages[/\\]torch[/\\]|[/\\]torch[/\\](nn|jit|ao|utils|_\w+)[/\\]|^<"
+)
+
+
+def users_own(frames: Sequence[str]) -> str:
+    """The innermost frame ("file:line:column") outside torch, else the innermost one, else ""."""
+    own = (frame for frame in frames if not _LIBRARY.search(frame))
+    return next(own, frames[0] if frames else "")
+
+
+def short_source(source: str) -> str:
+    """A frame without the folders and the column: "net.py:9"."""
+    place, _, _ = source.rpartition(":")
+    return place.replace("\\", "/").rpartition("/")[2]
