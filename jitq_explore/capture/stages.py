@@ -1,18 +1,20 @@
 """The quantization stages, one C++ pass each, and the pipelines made of them.
 
-A `Stage` takes a ScriptModule and gives back the one to go on with. The passes are looked up in
-`torch._C` at the time of the call, so that `jq.record()` can watch them.
+The functions take a ScriptModule and return a new one around what the pass made of it;
+`Stage.apply` does all that torch's own functions do around the pass as well. The passes are looked
+up in `torch._C` at the time of the call, so that `jq.record()` can watch them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from torch.ao.quantization.quant_type import QuantType
-from torch.jit import RecursiveScriptModule
 from torch.jit._recursive import wrap_cpp_module
+from torch.jit._script import RecursiveScriptModule
 
 CALIBRATE = "calibrate"
 """Name of the stage that no pass makes: the user's data run through the observed model."""
@@ -22,11 +24,11 @@ CALIBRATE = "calibrate"
 class Options:
     """What the stages of one run are given.
 
-    `qconfigs` is the scripted qconfig dict. `inplace` rebuilds the module that is passed in
-    instead of making a new one, as in torch's functions of that parameter.
+    `qconfigs` is the scripted qconfig dict. With `inplace` the passes share the tensors of the
+    module they are given instead of copying them, and `Stage.apply` rebuilds that module.
     """
 
-    qconfigs: Mapping[str, object] = field(default_factory=dict)
+    qconfigs: dict[str, Any] = field(default_factory=dict)
     quant_type: QuantType = QuantType.STATIC
     inplace: bool = False
     debug: bool = False
@@ -34,27 +36,60 @@ class Options:
     method_name: str = "forward"
 
 
+def leave_as_it_is(module: RecursiveScriptModule) -> object:
+    """Most passes need nothing done beforehand."""
+
+
+def set_eval(module: RecursiveScriptModule) -> object:
+    """Clear the training flags of the module itself, not of a copy."""
+    return module.eval()
+
+
+def move_to_cpu(module: RecursiveScriptModule) -> object:
+    """Move the module itself: quantized kernels exist for CPU and XPU alone.
+
+    A model without parameters counts as one on the XPU.
+    """
+    if all(parameter.device.type == "xpu" for parameter in module.parameters()):
+        return module
+    return module.cpu()
+
+
 @dataclass(frozen=True)
 class Stage:
-    """One pass. `graph_only` says that it leaves the modules' attributes alone."""
+    """One pass: `rewrite`, and what has to be done to the module before it: `ready`.
+
+    `graph_only` says that it leaves the modules' attributes alone.
+    """
 
     name: str
-    apply: Callable[[RecursiveScriptModule, Options], RecursiveScriptModule]
+    rewrite: Callable[[RecursiveScriptModule, Options], RecursiveScriptModule]
+    ready: Callable[[RecursiveScriptModule], object] = leave_as_it_is
     graph_only: bool = False
 
+    def apply(self, module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
+        """The module to go on with; what the pass raises goes through."""
+        self.ready(module)
+        return settle(module, self.rewrite(module, options), options.inplace)
 
-def _adopt(module: RecursiveScriptModule, cpp_module: object, inplace: bool) -> RecursiveScriptModule:
-    """The C++ module a pass returned, as a ScriptModule: the given one rebuilt, or a new one."""
-    if inplace:
-        module._reconstruct(cpp_module)
-        return module
-    return wrap_cpp_module(cpp_module)
+
+def settle(
+    given: RecursiveScriptModule, made: RecursiveScriptModule, inplace: bool
+) -> RecursiveScriptModule:
+    """What a function with that parameter returns: the given module rebuilt, or the one made."""
+    if not inplace or made is given:
+        return made
+    given._reconstruct(made._c)  # type: ignore[no-untyped-call]
+    return given
+
+
+def _wrapped(cpp_module: object) -> RecursiveScriptModule:
+    return cast(RecursiveScriptModule, wrap_cpp_module(cpp_module))  # type: ignore[no-untyped-call]
 
 
 def fold_conv_bn(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
-    """Multiply each BatchNorm that follows a convolution into that convolution's weight and bias."""
-    folded = torch._C._jit_pass_fold_convbn(module._c)
-    return _adopt(module, folded, options.inplace)
+    """Multiply each BatchNorm that follows a convolution into that one's weight and bias."""
+    return _wrapped(torch._C._jit_pass_fold_convbn(module._c))
 
 
 def insert_observers(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
@@ -62,41 +97,32 @@ def insert_observers(module: RecursiveScriptModule, options: Options) -> Recursi
     observed = torch._C._jit_pass_insert_observers(
         module._c, "forward", options.qconfigs, options.inplace, options.quant_type
     )
-    return _adopt(module, observed, options.inplace)
+    return _wrapped(observed)
 
 
 def insert_quant_dequant(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
     """Replace the observers by quantize and dequantize nodes; inlines the method's graph."""
-    # torch's convert does the same, to the module it was given as well.
-    module.eval()
     quantized = torch._C._jit_pass_insert_quant_dequant(
         module._c, "forward", options.inplace, options.debug, options.quant_type
     )
-    return _adopt(module, quantized, options.inplace)
+    return _wrapped(quantized)
 
 
 def quant_finalize(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
     """Fuse dequantize, float op, quantize into quantized kernels; pack the weights; freeze."""
-    _move_to_cpu(module)
     preserved = [] if options.preserved_attrs is None else options.preserved_attrs
     finalized = torch._C._jit_pass_quant_finalize(module._c, options.quant_type, preserved)
-    return _adopt(module, finalized, options.inplace)
-
-
-def _move_to_cpu(module: RecursiveScriptModule) -> None:
-    """Quantized kernels exist for CPU and XPU alone (a model without parameters counts as XPU)."""
-    if not all(parameter.device.type == "xpu" for parameter in module.parameters()):
-        module.cpu()
+    return _wrapped(finalized)
 
 
 def constant_propagation(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
-    """Compute at once what depends on constants alone."""
+    """Compute at once what depends on constants alone; changes the module that is given."""
     torch._C._jit_pass_constant_propagation(module.graph)
     return module
 
 
 def dce(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
-    """Remove nodes whose results nobody uses (dead code elimination)."""
+    """Remove nodes whose results nobody uses (dead code elimination), in the module given."""
     torch._C._jit_pass_dce(module.graph)
     return module
 
@@ -114,17 +140,18 @@ def insert_observer_method(
     observed = torch._C._jit_pass_insert_observer_method_for_ondevice_ptq(
         module._c, options.method_name, options.qconfigs, options.inplace, options.quant_type
     )
-    return _adopt(module, observed, options.inplace)
+    return _wrapped(observed)
 
 
 def insert_quant_dequant_method(
     module: RecursiveScriptModule, options: Options
 ) -> RecursiveScriptModule:
     """Add `quantize_<method>`: the observed method with quantize and dequantize nodes."""
+    method = f"observe_{options.method_name}"
     quantized = torch._C._jit_pass_insert_quant_dequant_for_ondevice_ptq(
-        module._c, f"observe_{options.method_name}", options.inplace, options.debug, QuantType.DYNAMIC
+        module._c, method, options.inplace, options.debug, QuantType.DYNAMIC
     )
-    return _adopt(module, quantized, options.inplace)
+    return _wrapped(quantized)
 
 
 def quant_finalize_method(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
@@ -132,7 +159,7 @@ def quant_finalize_method(module: RecursiveScriptModule, options: Options) -> Re
     finalized = torch._C._jit_pass_quant_finalize_for_ondevice_ptq(
         module._c, QuantType.DYNAMIC, f"quantize_{options.method_name}"
     )
-    return _adopt(module, finalized, options.inplace)
+    return _wrapped(finalized)
 
 
 # What `prepare` does before any data is seen.
@@ -146,9 +173,9 @@ PREPARE = (
 # What `convert` does once the observers have seen data.
 CONVERT = (
     # Observed ranges become scales and zero points; the numerics are int8 from here on.
-    Stage("insert_quant_dequant", insert_quant_dequant),
+    Stage("insert_quant_dequant", insert_quant_dequant, ready=set_eval),
     # The same numerics in fewer kernels: fusion, packed weights, a frozen module.
-    Stage("quant_finalize", quant_finalize),
+    Stage("quant_finalize", quant_finalize, ready=move_to_cpu),
     # Tidies the graph that is left; often finds nothing to do.
     Stage("constant_propagation", constant_propagation, graph_only=True),
     # The same for nodes nobody uses.
@@ -178,3 +205,21 @@ def _without_finalize(stages: Sequence[Stage]) -> tuple[Stage, ...]:
 
 # A debug run stops at quantize and dequantize nodes around float ops.
 CONVERT_DEBUG = _without_finalize(CONVERT)
+
+ON_DEVICE_RUN = ("reset_observers", "observe", "quantize", "quantized_run")
+"""Names of the stages that happen on the device, in order: calls of the methods that were made."""
+
+
+def planned_stages(
+    mode: str, *, debug: bool = False, on_device_run: bool = False
+) -> tuple[str, ...]:
+    """The names of a pipeline's stages, in order."""
+    if mode == "on_device":
+        names = [stage.name for stage in (*PREPARE_ON_DEVICE, *CONVERT_ON_DEVICE)]
+        return (*names, *(ON_DEVICE_RUN if on_device_run else ()))
+    convert = CONVERT_DEBUG if debug else CONVERT
+    return (
+        *(stage.name for stage in PREPARE),
+        *((CALIBRATE,) if mode == "static" else ()),
+        *(stage.name for stage in convert),
+    )

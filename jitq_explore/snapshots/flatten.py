@@ -22,8 +22,8 @@ def flatten(snapshot: Snapshot, method: str) -> Graph:
     """The flattened graph of the model's method of that name.
 
     A call of a submodule's method is replaced by that method's nodes; a call of an observer's
-    `forward` becomes one node of kind `jitq::observe` with the attribute `observer` (its module
-    path). A call through an interface type stays a call, as torch leaves it.
+    `forward` becomes one node of kind `jitq::observe` with the attributes `observer` (its module
+    path) and `value` (the observed value's name in the method that observes it). A call through an interface type stays a call, as torch leaves it.
     """
     return _Flattener(snapshot).run(method)
 
@@ -77,8 +77,10 @@ class _Flattener:
             if called is None:
                 self.copy(node, body, renamed, path, frames, block_ids)
             elif self.snapshot.by_path[called].is_observer:
+                # What the value is called here is what its qparams will be named after.
+                attributes = {"observer": called, "value": node.inputs[1]}
                 observe = replace(
-                    node, kind=OBSERVE, inputs=node.inputs[1:], attributes={"observer": called}
+                    node, kind=OBSERVE, inputs=node.inputs[1:], attributes=attributes
                 )
                 self.copy(observe, body, renamed, path, frames, block_ids)
             else:

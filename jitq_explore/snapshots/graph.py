@@ -177,6 +177,58 @@ class Graph:
         return "\n".join(graph_lines(self))
 
 
+def attribute_names(graph: Graph, value: str) -> tuple[str, ...] | None:
+    """The attributes a value was fetched through, from the model on ("layer1", "0", "weight").
+
+    None where the value does not come from the model's own attributes alone.
+    """
+    names: list[str] = []
+    while value not in graph.inputs[:1]:
+        node = graph.producers.get(value)
+        if node is None or node.kind != "prim::GetAttr":
+            return None
+        names.append(str(node.attributes["name"]))
+        value = node.inputs[0]
+    return tuple(reversed(names)) or None
+
+
+def attribute_path(graph: Graph, value: str) -> str | None:
+    """The same as one path ("layer1.0.weight"); a name may itself hold dots ("x.8_scale_0")."""
+    names = attribute_names(graph, value)
+    return None if names is None else ".".join(names)
+
+
+def constant_value(graph: Graph, value: str) -> tuple[Attribute] | None:
+    """What a value always is, as a tuple of one (None is a value too), or None where it varies.
+
+    Lists and tuples built from constants are constants: some passes fold them, some do not.
+    """
+    node = graph.producers.get(value)
+    if node is None:
+        return None
+    if node.is_constant:
+        return (node.attributes.get("value"),)
+    if node.kind not in ("prim::ListConstruct", "prim::TupleConstruct"):
+        return None
+    items = [constant_value(graph, name) for name in node.inputs]
+    return None if None in items else (tuple(item[0] for item in items if item),)
+
+
+def settled_branch(graph: Graph, value: str) -> str | None:
+    """What an If yields as that value, where its condition is a constant; None elsewhere.
+
+    Scripted functions such as `relu` are full of these (`if inplace:`); a later pass drops them.
+    """
+    node = graph.producers.get(value)
+    if node is None or node.kind != "prim::If":
+        return None
+    condition = constant_value(graph, node.inputs[0])
+    if condition is None:
+        return None
+    taken = graph.blocks[node.blocks[0 if condition[0] else 1]]
+    return taken.outputs[node.outputs.index(value)]
+
+
 def show_attribute(value: Attribute) -> str:
     """An attribute as short text."""
     if isinstance(value, tuple):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jitq_explore.snapshots.graph import Attribute
+
+QPARAM = re.compile(r"(?P<value>.+)_(?P<what>scale|zero_point|axis|scalar_type)_\d+$")
+"""Name of an attribute in which torch keeps a quantization parameter of the value of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class AttributeState:
     """One attribute of a module.
 
     `kind` is "parameter", "buffer", "packed" (quantized weight and bias packed for an engine) or
-    "attribute". `value` is kept for scalars, strings and short lists. `scale`, `zero_point` (one
+    "attribute". `value` is kept for scalars, strings, short lists and per-channel qparams. `scale`, `zero_point` (one
     number, or one a channel) and `axis` are those of a quantized tensor or a packed weight.
     """
 

@@ -1,0 +1,207 @@
+"""What a user passes in, looked at before any pass runs: the model and its qconfig dict.
+
+The errors are those of torch's own functions, type and first line; what more there is to say is
+added as a note. Written to serve `quantize_jit` and `Session` alike.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeGuard, cast
+
+import torch
+from torch.ao.quantization.qconfig import QConfig
+from torch.ao.quantization.qconfig_mapping import QConfigMapping
+
+PACKAGE = __name__.partition(".")[0]
+
+EAGER_NOTE = (
+    "This is an eager module: compile it first, with torch.jit.script(model.eval()) or "
+    "torch.jit.trace(model.eval(), example_inputs)."
+)
+
+DICT_NOTE = (
+    "The qconfig_dict maps names of submodules to QConfigs: "
+    '{"": qconfig} is for the whole model, {"": qconfig, "fc": None} leaves fc in float.'
+)
+
+MAX_CLOSEST = 3
+"""How many names are offered in place of one that does not exist."""
+
+
+def check_is_script_module(model: object) -> None:
+    """ValueError unless the model is a ScriptModule."""
+    if isinstance(model, torch.jit.ScriptModule):
+        return
+    error = ValueError(f"input must be a script module, got: {type(model)}")
+    if isinstance(model, torch.nn.Module):
+        error.add_note(EAGER_NOTE)
+    raise error
+
+
+def check_forward_method(model: torch.jit.ScriptModule) -> None:
+    """ValueError unless the model has a compiled `forward`."""
+    if not model._c._has_method("forward"):
+        raise ValueError("input script module does not have forward method")
+
+
+def check_keys(qconfig_dict: Iterable[object]) -> None:
+    """ValueError unless every key is a string; TypeError for what has no keys at all."""
+    with _noted(TypeError, _about_dict(qconfig_dict)):
+        foreign = [key for key in qconfig_dict if not isinstance(key, str)]
+    if not foreign:
+        return
+    error = ValueError("qconfig_dict should only contain names(str) as keys.")
+    listed = ", ".join(map(repr, foreign[:MAX_CLOSEST]))
+    error.add_note(_about_dict(qconfig_dict) or f"Found {listed}. {DICT_NOTE}")
+    raise error
+
+
+def script_qconfig(qconfig: QConfig) -> QConfig:
+    """A QConfig of the C++ modules of two new, scripted observers: what the passes take.
+
+    AttributeError for an object without `activation` and `weight`; else what making or scripting
+    the observers raises.
+    """
+    return QConfig(activation=_scripted(qconfig.activation()), weight=_scripted(qconfig.weight()))
+
+
+def script_qconfig_dict(
+    qconfig_dict: Mapping[str, QConfig | None],
+) -> dict[str, QConfig | None]:
+    """The dict with every QConfig scripted; None (or another falsy value) becomes None.
+
+    AttributeError for what is not a dict, or holds other values.
+    """
+    with _noted(AttributeError, _about_dict(qconfig_dict)):
+        items = qconfig_dict.items()
+    return {key: _scripted_entry(key, qconfig) if qconfig else None for key, qconfig in items}
+
+
+def unknown_keys(
+    model: torch.jit.ScriptModule, qconfig_dict: Iterable[str]
+) -> dict[str, list[str]]:
+    """The keys that name no submodule, each with the closest names that do.
+
+    Such a key has no effect, and the passes say nothing of it.
+    """
+    # A submodule under two names can be configured by either.
+    names = [name for name, _ in model.named_modules(remove_duplicate=False)]
+    return {key: _closest(key, names) for key in qconfig_dict if key not in names}
+
+
+def warn_of_unknown_keys(model: torch.jit.ScriptModule, qconfig_dict: Iterable[str]) -> list[str]:
+    """One UserWarning, at the caller's own line, that lists every key that names no submodule.
+
+    Returns the messages that were warned of: at most that one.
+    """
+    unknown = unknown_keys(model, qconfig_dict)
+    if not unknown:
+        return []
+    listed = "; ".join(f"{key!r}{_suggestion(closest)}" for key, closest in unknown.items())
+    message = f"qconfig_dict has keys that name no submodule and are ignored: {listed}"
+    warnings.warn(message, UserWarning, stacklevel=_levels_to_caller())
+    return [message]
+
+
+def describe_qconfig(qconfig: object) -> str:
+    """A QConfig as one line that is the same in every run; "None" for None.
+
+    For example `activation=HistogramObserver(reduce_range=True), weight=MinMaxObserver()`.
+    """
+    if not qconfig:
+        return "None"
+    if not _is_qconfig(qconfig):
+        return _describe(qconfig)
+    return f"activation={_call(qconfig.activation)}, weight={_call(qconfig.weight)}"
+
+
+def _scripted(observer: torch.nn.Module) -> torch._C.ScriptModule:
+    return cast("torch._C.ScriptModule", torch.jit.script(observer)._c)
+
+
+def _scripted_entry(key: str, qconfig: QConfig) -> QConfig:
+    note = "" if _is_qconfig(qconfig) else _about_value(key, qconfig)
+    with _noted(AttributeError, note):
+        return script_qconfig(qconfig)
+
+
+def _is_qconfig(value: object) -> TypeGuard[QConfig]:
+    """By its two parts, as the passes take it: torch has more than one class of them."""
+    return hasattr(value, "activation") and hasattr(value, "weight")
+
+
+@contextmanager
+def _noted(kind: type[Exception], note: str) -> Iterator[None]:
+    """Adds the note, where there is one, to an error of that kind."""
+    try:
+        yield
+    except kind as error:
+        if note:
+            error.add_note(note)
+        raise
+
+
+def _about_dict(given: object) -> str:
+    """What is wrong with something that should have been a qconfig dict; "" for a mapping."""
+    if isinstance(given, QConfigMapping):
+        return (
+            "A QConfigMapping is for FX graph mode. For TorchScript pass a dict, such as "
+            '{"": mapping.global_qconfig, **mapping.module_name_qconfigs}.'
+        )
+    if isinstance(given, Mapping):
+        return ""
+    return f"Got a {type(given).__name__} for the qconfig_dict. {DICT_NOTE}"
+
+
+def _about_value(key: str, value: object) -> str:
+    return f"The value of key {key!r} is a {type(value).__name__}: it must be a QConfig or None."
+
+
+def _closest(key: str, names: Iterable[str]) -> list[str]:
+    """Names with the same last part come first: a forgotten prefix is the usual mistake."""
+    named = [name for name in names if name]
+    last = key.rpartition(".")[2]
+    same_end = [name for name in named if name.rpartition(".")[2] == last]
+    similar = difflib.get_close_matches(key, named, MAX_CLOSEST)
+    return list(dict.fromkeys([*same_end, *similar]))[:MAX_CLOSEST]
+
+
+def _suggestion(closest: list[str]) -> str:
+    return f" (closest: {', '.join(map(repr, closest))})" if closest else ""
+
+
+def _levels_to_caller() -> int:
+    """The stacklevel, for the function that asks, of the first frame outside the package."""
+    level = 1
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        frame = frame.f_back
+        level += 1
+    return level
+
+
+def _call(factory: object) -> str:
+    """A callable that makes observers, as the call it stands for."""
+    description = _describe(factory)
+    return description if description.endswith(")") else f"{description}()"
+
+
+def _describe(value: object) -> str:
+    """Like repr, but without the addresses that make it differ from run to run."""
+    # `Observer.with_args(...)` is a partial in a wrapper.
+    partial = getattr(value, "p", value)
+    if isinstance(partial, functools.partial):
+        arguments = [_describe(argument) for argument in partial.args]
+        arguments += [f"{name}={_describe(item)}" for name, item in partial.keywords.items()]
+        return f"{_describe(partial.func)}({', '.join(arguments)})"
+    name = getattr(value, "__name__", None)
+    if isinstance(name, str):
+        return name
+    text = repr(value)
+    return type(value).__name__ if " at 0x" in text else text

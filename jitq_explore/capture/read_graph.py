@@ -1,0 +1,293 @@
+"""torch's graphs -> `Graph`."""
+
+from __future__ import annotations
+
+import linecache
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
+
+import torch
+
+from jitq_explore.capture.read_tensors import dtype_name, summarize
+from jitq_explore.snapshots.graph import Attribute, Block, Graph, Node, Value, plain_type
+from jitq_explore.snapshots.source import users_own
+
+_SCRIPTED_FRAME = re.compile(r'\s*File "(?P<file>.*)", line (?P<line>\d+)')
+_TRACED_FRAME = re.compile(r"^(?P<file>.+)\((?P<line>\d+)\): \S+$", re.MULTILINE)
+_TRACER = re.compile(r"[/\\]torch[/\\]jit[/\\]_trace\.py$")
+_HIERARCHY_LEVEL = re.compile(r"(?P<name>[^.()]+)\([^()]*\)")
+
+# Stand-ins put into a copy of a graph while torch inlines its functions.
+_CALL = "jitq::call"
+_ENTER = "jitq::enter"
+_LEAVE = "jitq::leave"
+
+_DEEPEST_CALL = 100
+"""Rounds of inlining. TorchScript has no recursion, so real call chains are far shorter."""
+
+
+def read_graph(graph: torch._C.Graph) -> Graph:
+    """A torch graph as plain data, node for node: nothing is inlined, folded or left out.
+
+    Raises TypeError for anything but a `torch._C.Graph` (such as `module.graph`).
+    """
+    if not isinstance(graph, torch._C.Graph):
+        raise TypeError(
+            f"read_graph needs a torch._C.Graph such as scripted_module.graph, got {type(graph)}"
+        )
+    return _GraphReader().read(graph)
+
+
+def read_body(graph: torch._C.Graph, module_types: Collection[str]) -> Graph:
+    """One method's graph as plain data, with the functions it calls inlined.
+
+    Calls of modules' methods stay calls: `module_types` are the printed types of all modules, by
+    which they are told from calls of TorchScript classes' methods, which are inlined.
+    """
+    if not _foreign_calls(graph, module_types):
+        return _GraphReader([]).read(graph)
+    graph = graph.copy()
+    names = _hide_module_calls(graph, module_types)
+    return _GraphReader(_inline_functions(graph), names).read(graph)
+
+
+class _GraphReader:
+    """Reads one graph.
+
+    `called` holds the frames of each function call that has been inlined, by its number (None: the
+    graph is read as it is); `names` maps the values of stand-ins to those they stand for.
+    """
+
+    def __init__(
+        self,
+        called: list[tuple[str, ...]] | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        self.called = called
+        self.names = names or {}
+        self.nodes: list[Node] = []
+        self.values: dict[str, Value] = {}
+        self.blocks: dict[str, Block] = {}
+        self.lines: dict[str, str] = {}
+        self.open_calls: list[tuple[str, ...]] = []
+
+    def read(self, graph: torch._C.Graph) -> Graph:
+        inputs = self.add_values(graph.inputs())
+        self.read_nodes(graph.nodes(), "")
+        return Graph(
+            inputs=inputs,
+            outputs=self.names_of(graph.outputs()),
+            nodes=tuple(self.nodes),
+            values=self.values,
+            blocks=self.blocks,
+            lines=self.lines,
+        )
+
+    def add_values(self, values: Iterator[torch._C.Value]) -> tuple[str, ...]:
+        names = []
+        for value in values:
+            name = self.name_of(value)
+            self.values[name] = Value(name, name, plain_type(str(value.type())))
+            names.append(name)
+        return tuple(names)
+
+    def name_of(self, value: torch._C.Value) -> str:
+        name = value.debugName()
+        return self.names.get(name, name)
+
+    def names_of(self, values: Iterator[torch._C.Value]) -> tuple[str, ...]:
+        return tuple([self.name_of(value) for value in values])
+
+    def read_nodes(self, nodes: Iterator[torch._C.Node], block: str) -> None:
+        for node in nodes:
+            kind = node.kind()
+            if kind == _ENTER and self.called is not None:
+                self.open_calls.append(self.called[node.i("call")])
+            elif kind == _LEAVE and self.called is not None:
+                self.open_calls.pop()
+            elif self.called is None or not _is_function(node, kind):
+                self.read_node(node, kind, block)
+
+    def read_node(self, node: torch._C.Node, kind: str, block: str) -> None:
+        own, lines = _frames(node.sourceRange())
+        self.lines.update(lines)
+        frames = own
+        for call in reversed(self.open_calls):
+            frames += call
+        outputs = self.add_values(node.outputs())
+        inner = list(node.blocks())
+        first = len(self.blocks)
+        read = Node(
+            id=f"n{len(self.nodes)}",
+            kind="prim::CallMethod" if kind == _CALL else kind,
+            inputs=self.names_of(node.inputs()),
+            outputs=outputs,
+            attributes=_attributes(node, kind),
+            module_path=_path(node.getModuleHierarchy()),
+            source=users_own(frames),
+            frames=frames,
+            block=block,
+            blocks=tuple(f"b{first + k}" for k in range(len(inner))),
+        )
+        self.nodes.append(read)
+        for block_id, content in zip(read.blocks, inner, strict=True):
+            self.blocks[block_id] = Block(block_id, read.id, self.add_values(content.inputs()), ())
+        for block_id, content in zip(read.blocks, inner, strict=True):
+            self.read_nodes(content.nodes(), block_id)
+            self.blocks[block_id] = Block(
+                block_id,
+                read.id,
+                self.blocks[block_id].inputs,
+                self.names_of(content.outputs()),
+            )
+
+
+def _is_function(node: torch._C.Node, kind: str) -> bool:
+    """A constant that names a function: left over where its call has been inlined."""
+    return kind == "prim::Constant" and node.output().type().kind() == "FunctionType"
+
+
+def _attributes(node: torch._C.Node, kind: str) -> dict[str, Attribute]:
+    names = node.attributeNames()
+    if not names:
+        return {}
+    if kind == "prim::Constant":
+        return {name: _constant(node, name) for name in names}
+    return {name: _attribute(node, name) for name in names}
+
+
+def _attribute(node: torch._C.Node, name: str) -> Attribute:
+    # torch names the getter after the kind of the attribute: i, f, s, t, is, fs, ss, ival, …
+    return plain(getattr(node, node.kindOf(name))(name))
+
+
+def _constant(node: torch._C.Node, name: str) -> Attribute:
+    value = _attribute(node, name)
+    return bool(value) if str(node.output().type()) == "bool" else value
+
+
+def plain(value: object) -> Attribute:
+    """Any value that TorchScript hands to Python, as plain data."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, torch.Tensor):
+        return summarize(value)
+    if isinstance(value, list | tuple):
+        return tuple(plain(item) for item in value)
+    if isinstance(value, dict):
+        return tuple((plain(key), plain(item)) for key, item in value.items())
+    if isinstance(value, torch.dtype):
+        return dtype_name(value)
+    if isinstance(value, torch.ScriptObject):
+        return plain_type(str(value._type()))
+    return str(value)
+
+
+@lru_cache(maxsize=65536)
+def _frames(source_range: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The frames of a printed source range, innermost first, and the text of their lines."""
+    scripted = _SCRIPTED_FRAME.match(source_range)
+    if scripted:
+        place = f"{scripted['file']}:{scripted['line']}"
+        column, text = _highlighted(source_range)
+        return (f"{place}:{column}",), {place: text}
+    frames = []
+    for match in _TRACED_FRAME.finditer(source_range):
+        if _TRACER.search(match["file"]):
+            break
+        frames.append(f"{match['file']}:{match['line']}:0")
+    return tuple(frames), _lines_of(users_own(frames))
+
+
+def _highlighted(source_range: str) -> tuple[int, str]:
+    """Column (from 0) and text of the line above the first row of tildes."""
+    lines = source_range.splitlines()
+    for above, line in zip(lines[1:], lines[2:], strict=False):
+        stripped = line.lstrip()
+        if stripped.startswith("~"):
+            return len(line) - len(stripped), above
+    return 0, ""
+
+
+def _lines_of(frame: str) -> dict[str, str]:
+    """A traced graph carries no source text: take the line from the file, where it is there."""
+    place = frame.rpartition(":")[0]
+    file, _, number = place.rpartition(":")
+    text = linecache.getline(file, int(number)) if number.isdigit() else ""
+    return {place: text.rstrip("\n")} if text else {}
+
+
+@lru_cache(maxsize=65536)
+def _path(hierarchy: str) -> str:
+    """torch's "layer1(Sequential).0(Block).SELF(Block)" as "layer1.0"."""
+    if not hierarchy:
+        return ""
+    names = (match["name"] for match in _HIERARCHY_LEVEL.finditer(hierarchy))
+    return ".".join(name for name in names if name not in ("SELF", "UNKNOWN_INSTANCE"))
+
+
+def _foreign_calls(graph: torch._C.Graph, module_types: Collection[str]) -> bool:
+    """Whether the graph calls anything but methods of modules."""
+    if graph.findNode("prim::CallFunction", True) is not None:
+        return True
+    return any(
+        not _stays_a_call(node, module_types) for node in graph.findAllNodes("prim::CallMethod", True)
+    )
+
+
+def _stays_a_call(node: torch._C.Node, module_types: Collection[str]) -> bool:
+    receiver = next(node.inputs()).type()
+    return receiver.kind() != "ClassType" or str(receiver) in module_types
+
+
+def _hide_module_calls(
+    graph: torch._C.Graph, module_types: Collection[str]
+) -> dict[str, str]:
+    """Put stand-ins in place of the calls that torch's inliner is to leave alone.
+
+    Returns the names of their values -> the names these had.
+    """
+    names = {}
+    for node in graph.findAllNodes("prim::CallMethod", True):
+        if not _stays_a_call(node, module_types):
+            continue
+        stand_in = graph.create(_CALL, list(node.inputs()), node.outputsSize())
+        stand_in.s_("name", node.s("name"))
+        stand_in.copyMetadata(node)
+        stand_in.insertBefore(node)
+        for old, new in zip(node.outputs(), stand_in.outputs(), strict=True):
+            names[new.debugName()] = old.debugName()
+            new.setType(old.type())
+            old.replaceAllUsesWith(new)
+        node.destroy()
+    return names
+
+
+def _inline_functions(graph: torch._C.Graph) -> list[tuple[str, ...]]:
+    """Inline every function call, each between two marks; returns the frames of the marked calls.
+
+    torch inlines a callee as it was cached, which after a run may itself still hold calls: hence
+    the rounds, each at least one call deeper.
+    """
+    called: list[tuple[str, ...]] = []
+    for _ in range(_DEEPEST_CALL):
+        calls = _calls(graph)
+        if not calls:
+            break
+        for node in calls:
+            enter, leave = graph.create(_ENTER, [], 0), graph.create(_LEAVE, [], 0)
+            enter.i_("call", len(called))
+            enter.insertBefore(node)
+            leave.insertAfter(node)
+            called.append(_frames(node.sourceRange())[0])
+        torch._C._jit_pass_inline(graph)
+    return called
+
+
+def _calls(graph: torch._C.Graph) -> list[torch._C.Node]:
+    methods = graph.findAllNodes("prim::CallMethod", True)
+    return [
+        *graph.findAllNodes("prim::CallFunction", True),
+        *(node for node in methods if next(node.inputs()).type().kind() == "ClassType"),
+    ]

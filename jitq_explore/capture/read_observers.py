@@ -1,0 +1,152 @@
+"""Observer modules -> `ObserverReading`s."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch.jit._recursive import wrap_cpp_module
+
+from jitq_explore.capture.read_graph import plain
+from jitq_explore.capture.read_modules import type_name
+from jitq_explore.capture.read_tensors import dtype_name
+from jitq_explore.snapshots.graph import Attribute, plain_type
+from jitq_explore.snapshots.observers import Histogram, ObserverReading
+
+# TorchScript stores a dtype as the number of c10::ScalarType, a qscheme as that of c10::QScheme.
+_DTYPES = {
+    0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32",
+    7: "float64", 12: "qint8", 13: "quint8", 14: "qint32", 15: "bfloat16", 16: "quint4x2",
+    17: "quint2x4",
+}  # fmt: skip
+_QSCHEMES = {
+    0: "per_tensor_affine",
+    1: "per_channel_affine",
+    2: "per_tensor_symmetric",
+    3: "per_channel_symmetric",
+    4: "per_channel_affine_float_qparams",
+}
+
+_OWN_FIELDS = frozenset(
+    {"dtype", "qscheme", "quant_min", "quant_max", "ch_axis", "min_val", "max_val", "histogram",
+     "training", "_is_full_backward_hook"}
+)  # fmt: skip
+
+
+class ObserverReader:
+    """Reads observers; the attribute names of a class are looked up once."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, frozenset[str]] = {}
+
+    def read(self, path: str, observer: torch._C.ScriptModule) -> ObserverReading:
+        """What one observer has seen, and the scale and zero point torch computes from it.
+
+        Where nothing was seen there is no range and no scale: torch would warn and make one up.
+        """
+        state = self._state(observer)
+        minimum, maximum = _numbers(state.get("min_val")), _numbers(state.get("max_val"))
+        if not _has_seen(minimum, maximum):
+            minimum = maximum = ()
+        calibrated = bool(minimum) if "min_val" in state else _seen_without_range(state)
+        scale, zero_point = _qparams(observer) if calibrated else ((), ())
+        module, _, name = path.rpartition(".")
+        return ObserverReading(
+            module=module,
+            name=name,
+            class_name=plain_type(type_name(observer)).removeprefix("__torch__."),
+            dtype=_named(state.get("dtype"), _DTYPES),
+            qscheme=_named(state.get("qscheme"), _QSCHEMES),
+            quant_min=_integer(state.get("quant_min")),
+            quant_max=_integer(state.get("quant_max")),
+            axis=_integer(state.get("ch_axis")),
+            minimum=minimum,
+            maximum=maximum,
+            scale=scale,
+            zero_point=zero_point,
+            calibrated=calibrated,
+            histogram=_histogram(state, minimum, maximum),
+            settings=_settings(state),
+        )
+
+    def _state(self, observer: torch._C.ScriptModule) -> dict[str, object]:
+        group = type_name(observer)
+        if group not in self._names:
+            concrete = torch._C.ConcreteModuleType.from_jit_type(observer._type())
+            self._names[group] = frozenset(concrete.get_attributes())
+        return {name: observer.getattr(name) for name in self._names[group]}
+
+
+def rehearse(observer: torch._C.ScriptModule, tensor: torch.Tensor) -> torch._C.ScriptModule:
+    """A copy of the observer that has seen the tensor; the observer itself stays as it was."""
+    twin = copy.deepcopy(wrap_cpp_module(observer))
+    with torch.no_grad(), torch.jit.optimized_execution(False):
+        twin(tensor)
+    return twin._c
+
+
+def _numbers(value: object) -> tuple[float, ...]:
+    return tuple(value.double().reshape(-1).tolist()) if isinstance(value, torch.Tensor) else ()
+
+
+def _has_seen(minimum: tuple[float, ...], maximum: tuple[float, ...]) -> bool:
+    """A fresh observer holds no number at all, or +inf as minimum and -inf as maximum."""
+    pairs = zip(minimum, maximum, strict=False)
+    return bool(minimum) and not all(low == math.inf and high == -math.inf for low, high in pairs)
+
+
+def _seen_without_range(state: dict[str, object]) -> bool:
+    """Observers that keep tensors have seen something or not; the others need nothing to see."""
+    kept = state.get("tensor_val")
+    return bool(kept) if isinstance(kept, list) else True
+
+
+def _qparams(observer: torch._C.ScriptModule) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Scale and zero point as the observer itself computes them: what the next pass will use."""
+    if not observer._has_method("calculate_qparams"):
+        return (), ()
+    try:
+        # The optimising executor would spend more on compiling this than on running it.
+        with torch.no_grad(), torch.jit.optimized_execution(False):
+            found = observer._get_method("calculate_qparams")()
+    except (RuntimeError, torch.jit.Error):  # a placeholder raises: it has no qparams
+        return (), ()
+    if not (isinstance(found, tuple) and len(found) >= 2):
+        return (), ()
+    scale, zero_point = found[:2]
+    if not (isinstance(scale, torch.Tensor) and isinstance(zero_point, torch.Tensor)):
+        return (), ()
+    return _numbers(scale), tuple(int(z) for z in zero_point.reshape(-1).tolist())
+
+
+def _histogram(
+    state: dict[str, object], minimum: tuple[float, ...], maximum: tuple[float, ...]
+) -> Histogram | None:
+    counts = _numbers(state.get("histogram"))
+    if not (counts and len(minimum) == len(maximum) == 1):
+        return None
+    return Histogram(counts, minimum[0], maximum[0])
+
+
+def _settings(state: dict[str, object]) -> dict[str, Attribute]:
+    found = {}
+    for name in sorted(state.keys() - _OWN_FIELDS):
+        value = state[name]
+        if isinstance(value, torch.Tensor):
+            value = value.item() if value.numel() == 1 else tuple(value.shape)
+        if value is None or isinstance(value, bool | int | float | str):
+            found[name] = plain(value)
+    return found
+
+
+def _named(value: object, names: dict[int, str]) -> str:
+    if isinstance(value, torch.dtype):
+        return dtype_name(value)
+    if isinstance(value, int):
+        return names.get(value, str(value))
+    return "" if value is None else str(value).removeprefix("torch.")
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

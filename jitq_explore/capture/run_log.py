@@ -1,0 +1,140 @@
+"""Adds stages to a `Recording`, one watched action at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import torch
+from torch.jit import RecursiveScriptModule
+
+from jitq_explore.capture.hush import Heard, hushed
+from jitq_explore.capture.qconfigs import describe_qconfig
+from jitq_explore.capture.take import SnapshotTaker
+from jitq_explore.snapshots.recording import Recording, Snapshot, StageError, StageRecord
+
+T = TypeVar("T")
+
+
+@dataclass
+class Watched:
+    """How a watched action went: filled in while it runs."""
+
+    seconds: float = 0.0
+    batches: int | None = None
+    messages: list[str] = field(default_factory=list)
+
+
+class RunLog:
+    """The recording of one run while it grows. Each record is added whole or not at all."""
+
+    def __init__(self, recording: Recording, taker: SnapshotTaker) -> None:
+        self.recording = recording
+        self.taker = taker
+
+    def watch(
+        self,
+        name: str,
+        action: Callable[[Watched], T],
+        read: Callable[[T, Snapshot], Snapshot],
+        *,
+        read_failed: Callable[[Snapshot], Snapshot] = lambda before: before,
+        keep_warnings: bool = True,
+    ) -> T:
+        """Run the action as one stage and return its result.
+
+        `read` takes the result and the snapshot before it and gives the snapshot after it. Whatever
+        the action raises becomes the last record's error, with the snapshot that `read_failed`
+        gives, and is raised again. Python's warnings are kept as messages if `keep_warnings`.
+        """
+        before = self.recording.last
+        watched = Watched()
+        try:
+            result = _run(action, watched, keep_warnings)
+        except BaseException as error:
+            self.add(name, before, read_failed(before), watched, describe_error(error))
+            raise
+        self.add(name, before, read(result, before), watched, None)
+        return result
+
+    def add(
+        self,
+        name: str,
+        before: Snapshot,
+        after: Snapshot,
+        watched: Watched,
+        error: StageError | None,
+    ) -> None:
+        """Add a record; a stage that has run before gets a number ("dce#2")."""
+        record = StageRecord(
+            name=free_name(name, self.recording.names),
+            before=before,
+            after=after,
+            seconds=watched.seconds,
+            error=error,
+            batches=watched.batches,
+            messages=tuple(dict.fromkeys(watched.messages)),
+        )
+        self.recording = replace(self.recording, stages=(*self.recording.stages, record))
+
+
+def _run(action: Callable[[Watched], T], watched: Watched, keep_warnings: bool) -> T:
+    heard = Heard()
+    start = time.perf_counter()
+    try:
+        with hushed(heard), kept_warnings(watched.messages) if keep_warnings else contextlib.nullcontext():
+            return action(watched)
+    finally:
+        watched.seconds = time.perf_counter() - start
+        watched.messages += heard.messages
+
+
+@contextlib.contextmanager
+def kept_warnings(messages: list[str]) -> Iterator[None]:
+    """While open, Python's warnings are added to the messages and not shown."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            messages += [" ".join(str(warning.message).split()) for warning in caught]
+
+
+def free_name(name: str, taken: Sequence[str]) -> str:
+    """The name, or "name#2", "name#3", … where a stage of that name has run before."""
+    again = sum(other.partition("#")[0] == name for other in taken)
+    return f"{name}#{again + 1}" if again else name
+
+
+def describe_error(error: BaseException) -> StageError:
+    """An exception as text, with the printed traceback."""
+    printed = "".join(traceback.format_exception(error))
+    return StageError(type(error).__name__, str(error), printed)
+
+
+def new_recording(
+    mode: str,
+    model: RecursiveScriptModule,
+    taker: SnapshotTaker,
+    qconfig_dict: dict[str, object],
+    planned: Sequence[str],
+    **details: object,
+) -> Recording:
+    """A recording of no stages yet: the model as it is, and what the run was asked to do."""
+    return Recording(
+        mode=mode,
+        input=taker.take(model),
+        stages=(),
+        planned=tuple(planned),
+        qconfig={str(key): describe_qconfig(value) for key, value in qconfig_dict.items()},
+        torch_version=torch.__version__,
+        engine=torch.backends.quantized.engine,
+        seed=torch.initial_seed(),
+        method_name=taker.method_name,
+        **details,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,384 @@
+"""`Session`: one quantization run, taken one stage at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch.ao.quantization.quant_type import QuantType
+from torch.jit import RecursiveScriptModule
+from torch.jit._recursive import wrap_cpp_module
+from tqdm.auto import tqdm
+
+from jitq_explore.capture import stages as passes
+from jitq_explore.capture.qconfigs import (
+    check_forward_method,
+    check_is_script_module,
+    check_keys,
+    script_qconfig_dict,
+    warn_of_unknown_keys,
+)
+from jitq_explore.capture.rehearsal import rehearse_weights
+from jitq_explore.capture.run_log import RunLog, Watched, kept_warnings, new_recording
+from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Options, Stage
+from jitq_explore.capture.take import SnapshotTaker
+from jitq_explore.capture.torch_version import require_supported_torch
+from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a run was asked to do; enough to start it again."""
+
+    mode: str
+    qconfig_dict: Mapping[str, Any]
+    run_fn: Callable[..., object] | None = None
+    run_args: Sequence[Any] = ()
+    debug: bool = False
+    preserved_attrs: Sequence[str] | None = None
+    method_name: str = "forward"
+    inputs: tuple[Any, ...] | None = None
+    engine: str | None = None
+    progress: bool = True
+
+    @property
+    def quant_type(self) -> QuantType:
+        return QuantType.STATIC if self.mode == "static" else QuantType.DYNAMIC
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return passes.planned_stages(
+            self.mode, debug=self.debug, on_device_run=self.inputs is not None
+        )
+
+
+_PASSES: dict[str, Stage] = {
+    stage.name: stage
+    for pipeline in (
+        passes.PREPARE, passes.CONVERT, passes.PREPARE_ON_DEVICE, passes.CONVERT_ON_DEVICE
+    )
+    for stage in pipeline
+}  # fmt: skip
+
+
+class Session:
+    """A quantization run in single steps, each recorded.
+
+    Make one with `Session.static`, `Session.dynamic` or `Session.on_device`. The model that is given
+    is never changed: everything happens to an independent copy.
+    """
+
+    def __init__(self, model: RecursiveScriptModule, plan: _Plan) -> None:
+        require_supported_torch()
+        self._plan = plan
+        self._warnings: list[str] = []
+        self._options = _options(model, plan, self._warnings)
+        self._float = _independent_copy(model)
+        self._start()
+
+    @classmethod
+    def static(
+        cls,
+        model: RecursiveScriptModule,
+        qconfig_dict: Mapping[str, Any],
+        run_fn: Callable[..., object],
+        run_args: Sequence[Any],
+        *,
+        debug: bool = False,
+        preserved_attrs: Sequence[str] | None = None,
+        engine: str | None = None,
+        progress: bool = True,
+    ) -> Session:
+        """Post-training static quantization, as torch's `quantize_jit` does it.
+
+        `run_fn(observed_model, *run_args)` feeds calibration data to the observed model; it is
+        called once, each call of the model within it counts as a batch. `engine` is the quantized
+        backend during the run (one of `torch.backends.quantized.supported_engines`; put back after
+        every stage). `progress` shows a bar while calibrating.
+
+        Raises ValueError for a model that is not scripted or traced, has no `forward`, or for keys
+        of the qconfig dict that are not strings; AssertionError without calibration function or
+        data; warns of a key that names no submodule.
+        """
+        if not run_fn:
+            raise AssertionError(
+                "Must provide calibration function for post training static quantization"
+            )
+        if not run_args:
+            raise AssertionError(
+                "Must provide calibration dataset for post training static quantization"
+            )
+        return cls(
+            model,
+            _Plan(
+                "static", qconfig_dict, run_fn, run_args, debug, preserved_attrs,
+                engine=engine, progress=progress,
+            ),
+        )  # fmt: skip
+
+    @classmethod
+    def dynamic(
+        cls,
+        model: RecursiveScriptModule,
+        qconfig_dict: Mapping[str, Any],
+        *,
+        debug: bool = False,
+        preserved_attrs: Sequence[str] | None = None,
+        engine: str | None = None,
+    ) -> Session:
+        """Dynamic quantization, as torch's `quantize_dynamic_jit` does it: no calibration.
+
+        The parameters and errors are those of `static`.
+        """
+        plan = _Plan(
+            "dynamic", qconfig_dict, debug=debug, preserved_attrs=preserved_attrs, engine=engine
+        )
+        return cls(model, plan)
+
+    @classmethod
+    def on_device(
+        cls,
+        model: RecursiveScriptModule,
+        qconfig_dict: Mapping[str, Any],
+        method_name: str = "forward",
+        *,
+        inputs: torch.Tensor | Sequence[Any] | None = None,
+        debug: bool = False,
+        engine: str | None = None,
+    ) -> Session:
+        """On-device dynamic quantization of one method.
+
+        With `inputs` (the method's arguments: a tensor, or a tuple of them) what happens on the
+        device is run as well: `reset_observers`, `observe`, `quantize` (which empties the float
+        weights of the session's own copy) and `quantized_run`.
+        """
+        arguments = (inputs,) if isinstance(inputs, torch.Tensor) else inputs
+        plan = _Plan(
+            "on_device",
+            qconfig_dict,
+            debug=debug,
+            method_name=method_name,
+            inputs=None if arguments is None else tuple(arguments),
+            engine=engine,
+        )
+        return cls(model, plan)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of the stages to come, in order."""
+        return self._plan.stages[len(self._log.recording.stages) :]
+
+    @property
+    def recording(self) -> Recording:
+        """What was seen so far. Frozen: it does not grow when the session goes on."""
+        return self._log.recording
+
+    def step(self) -> StageRecord:
+        """Run the next stage and return its record.
+
+        A stage that fails is recorded with its error, which is raised; then only `back` goes on.
+        RuntimeError when no stage is left, or when the last one failed.
+        """
+        self._check_can_go_on()
+        name = self.stages[0]
+        with _engine(self._plan.engine):
+            if name == CALIBRATE:
+                self._calibrate()
+            elif name in ON_DEVICE_RUN:
+                self._run_on_device(name)
+            else:
+                self._run_pass(_PASSES[name])
+        return self.recording.stages[-1]
+
+    def run(self, until: str | None = None) -> Recording:
+        """Run to the end, or through the stage named `until`; return the recording.
+
+        ValueError for a name that is not a stage to come.
+        """
+        if until is not None and until not in self.stages:
+            raise ValueError(f"unknown stage {until!r} (must be one of {list(self.stages)})")
+        while self.stages and not (until and until in self.recording):
+            self.step()
+        return self.recording
+
+    def back(self, to: str | None = None) -> Recording:
+        """Take back the last stage, or all stages after the one named `to` ("input": all).
+
+        What is kept is run again from an independent copy of the float model, the calibration
+        function included, since torch's passes cannot be undone.
+        """
+        done = self.recording.names
+        if to is None:
+            to = done[-2] if len(done) > 1 else "input"
+        if to != "input" and to not in done:
+            raise ValueError(f"unknown stage {to!r} (must be one of {['input', *done]})")
+        self._start()
+        return self.run(until=to) if to != "input" else self.recording
+
+    def with_qconfig(self, qconfig_dict: Mapping[str, Any]) -> Session:
+        """A new session on the same float model and data with another qconfig dict."""
+        return Session(self._float, replace(self._plan, qconfig_dict=qconfig_dict))
+
+    def __repr__(self) -> str:
+        done = ", ".join(self.recording.names) or "nothing yet"
+        return f"<Session {self._plan.mode}: done {done}; to come {', '.join(self.stages) or '-'}>"
+
+    def _start(self) -> None:
+        """The beginning of a run: the float model, and a recording of nothing but it."""
+        plan = self._plan
+        # The on-device passes inline the module they are given: it must not be the one kept.
+        self.module = _independent_copy(self._float) if plan.mode == "on_device" else self._float
+        taker = SnapshotTaker(plan.method_name)
+        with _engine(plan.engine):
+            recording = new_recording(
+                plan.mode,
+                self.module,
+                taker,
+                dict(plan.qconfig_dict),
+                plan.stages,
+                debug=plan.debug,
+                preserved_attrs=tuple(plan.preserved_attrs or ()),
+                warnings=tuple(self._warnings),
+            )
+        self._log = RunLog(recording, taker)
+
+    def _check_can_go_on(self) -> None:
+        failed = self.recording.error
+        if failed is not None:
+            name = self.recording.names[-1]
+            raise RuntimeError(f"stage {name!r} failed ({failed}); session.back() takes it back")
+        if not self.stages:
+            raise RuntimeError(
+                "every stage has run; session.back() takes one back, "
+                "session.with_qconfig({...}) starts another run"
+            )
+
+    def _run_pass(self, stage: Stage) -> None:
+        def read(module: RecursiveScriptModule, before: Snapshot) -> Snapshot:
+            if stage.graph_only:
+                return self._log.taker.retake_graphs(module, before)
+            return replace(self._log.taker.take(module), **rehearsed)
+
+        rehearsed = {}
+        if stage.name == "insert_quant_dequant" and self._plan.mode == "dynamic":
+            # This pass shows the weights to their observers and removes these in one go.
+            rehearsed["observers"] = rehearse_weights(self.module, self.recording.last)
+        self.module = self._log.watch(
+            stage.name, lambda watched: stage.apply(self.module, self._options), read
+        )
+
+    def _calibrate(self) -> None:
+        module, plan, taker = self.module, self._plan, self._log.taker
+        if plan.run_fn is None:
+            raise RuntimeError("this session has no calibration function")
+        run_fn = plan.run_fn
+
+        def feed(watched: Watched) -> None:
+            # The optimising executor would recompile for every new shape and profile; over a few
+            # batches that costs far more than it saves. The results are the same.
+            with torch.jit.optimized_execution(False), _count_calls(module, plan, watched):
+                run_fn(module, *plan.run_args)
+
+        self._log.watch(
+            CALIBRATE,
+            feed,
+            lambda _, before: taker.retake_observers(module, before),
+            read_failed=lambda before: taker.retake_observers(module, before),
+            keep_warnings=False,
+        )
+
+    def _run_on_device(self, name: str) -> None:
+        module, method = self.module, self._plan.method_name
+        arguments = () if name == "reset_observers" else self._plan.inputs or ()
+        called = f"quantized_{method}" if name == "quantized_run" else f"{name}_{method}"
+
+        def run(watched: Watched) -> None:
+            with torch.no_grad():
+                getattr(module, called)(*arguments)
+
+        self._log.watch(name, run, lambda _, before: self._log.taker.take(module))
+
+
+def _options(model: RecursiveScriptModule, plan: _Plan, messages: list[str]) -> Options:
+    """Check what was given, in torch's order and with torch's errors, and script the qconfigs."""
+    check_is_script_module(model)
+    if plan.mode != "on_device":
+        check_forward_method(model)
+    check_keys(plan.qconfig_dict)
+    with kept_warnings(messages):
+        scripted = script_qconfig_dict(plan.qconfig_dict)
+    messages += warn_of_unknown_keys(model, plan.qconfig_dict)
+    return Options(
+        qconfigs=scripted,
+        quant_type=plan.quant_type,
+        debug=plan.debug,
+        preserved_attrs=plan.preserved_attrs,
+        method_name=plan.method_name,
+    )
+
+
+def _independent_copy(model: RecursiveScriptModule) -> RecursiveScriptModule:
+    """A copy with classes, graphs and tensors of its own (a deepcopy shares class and graphs)."""
+    copied = torch._C._hack_do_not_use_clone_module_with_class(model._c, [], [])
+    return wrap_cpp_module(copied)
+
+
+@contextlib.contextmanager
+def _engine(name: str | None) -> Iterator[None]:
+    """The quantized backend of that name while open; None leaves the present one."""
+    backend = torch.backends.quantized
+    if name is None:
+        yield
+        return
+    if name not in backend.supported_engines:
+        raise ValueError(f"unknown engine {name!r} (must be one of {backend.supported_engines})")
+    before = backend.engine
+    backend.engine = name
+    try:
+        yield
+    finally:
+        backend.engine = before
+
+
+@contextlib.contextmanager
+def _count_calls(module: RecursiveScriptModule, plan: _Plan, watched: Watched) -> Iterator[None]:
+    """Count the module's calls that succeed, and show them as a progress bar."""
+    method = module._c._get_method("forward")
+    watched.batches = 0
+
+    def forward(*args: object, **kwargs: object) -> object:
+        result = method(*args, **kwargs)
+        watched.batches = (watched.batches or 0) + 1
+        bar.update()
+        return result
+
+    with tqdm(
+        total=_batches_expected(plan.run_args),
+        desc=CALIBRATE,
+        unit="batch",
+        leave=False,
+        disable=not (plan.progress and _can_show_progress()),
+    ) as bar:
+        # An attribute of the instance comes before the compiled method of that name.
+        module.__dict__["forward"] = forward
+        try:
+            yield
+        finally:
+            del module.__dict__["forward"]
+
+
+def _batches_expected(run_args: Sequence[Any]) -> int | None:
+    """The length of the first argument that has one and is no tensor: usually the list of batches."""
+    for argument in run_args:
+        if hasattr(argument, "__len__") and not isinstance(argument, torch.Tensor):
+            return len(argument)
+    return None
+
+
+def _can_show_progress() -> bool:
+    """In a notebook as a widget, in a terminal as text; a log file is spared."""
+    in_notebook = any(base.__name__ == "tqdm_notebook" for base in tqdm.__mro__)
+    return in_notebook or sys.stderr.isatty()

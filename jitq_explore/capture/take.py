@@ -1,0 +1,100 @@
+"""A live ScriptModule -> `Snapshot`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch.jit import RecursiveScriptModule
+
+from jitq_explore.capture.read_graph import read_body
+from jitq_explore.capture.read_modules import ModuleReader, is_observer, type_name, walk
+from jitq_explore.capture.read_observers import ObserverReader
+from jitq_explore.capture.read_tensors import TensorReader
+from jitq_explore.snapshots.graph import Graph, plain_type
+from jitq_explore.snapshots.modules import ModuleState
+from jitq_explore.snapshots.observers import ObserverReading
+from jitq_explore.snapshots.recording import Snapshot
+
+_OPAQUE_CONSTANTS = ("<Tensor>", "object of")
+
+
+class SnapshotTaker:
+    """Takes the snapshots of one run; what is equal from one to the next is read and held once.
+
+    Graphs are known again by their printed text without mangling counters, which costs a small part
+    of reading them.
+    """
+
+    def __init__(self, method_name: str = "forward") -> None:
+        self.method_name = method_name
+        self._tensors = TensorReader()
+        self._bodies: dict[tuple[str, str, str], Graph] = {}
+        self._states: dict[tuple[str, str], ModuleState] = {}
+
+    def take(self, module: RecursiveScriptModule) -> Snapshot:
+        """The model as it is now. Holds no torch object and does not touch the module."""
+        texts: dict[tuple[str, str], str] = {}
+        bodies: dict[tuple[str, str], Graph] = {}
+        found = list(walk(module._c))
+        types = {type_name(submodule) for _, submodule in found}
+        modules, observers = self._read(found)
+        for (_, submodule), state in zip(found, modules, strict=True):
+            for name in state.methods:
+                key = (state.class_group, name)
+                if key in texts:
+                    continue
+                graph = submodule._get_method(name).graph
+                texts[key] = str(graph)
+                if not state.is_observer:
+                    bodies[key] = self._body(state, name, graph, texts[key], types)
+        return Snapshot(texts, bodies, modules, observers, self.method_name)
+
+    def retake_graphs(self, module: RecursiveScriptModule, before: Snapshot) -> Snapshot:
+        """The same after a pass that leaves all attributes, and all submodules' graphs, alone."""
+        root = before.modules[0]
+        types = {state.class_group for state in before.modules}
+        texts, bodies = dict(before.texts), dict(before.bodies)
+        for name in root.methods:
+            key = (root.class_group, name)
+            graph = module._c._get_method(name).graph
+            texts[key] = str(graph)
+            bodies[key] = self._body(root, name, graph, texts[key], types)
+        if texts == before.texts:
+            return before
+        return replace(before, texts=texts, bodies=bodies)
+
+    def retake_observers(self, module: RecursiveScriptModule, before: Snapshot) -> Snapshot:
+        """The same after a run that can only have fed the observers."""
+        return replace(before, observers=self._readings(list(walk(module._c))))
+
+    def _read(
+        self, found: list[tuple[str, torch._C.ScriptModule]]
+    ) -> tuple[tuple[ModuleState, ...], tuple[ObserverReading, ...]]:
+        # Passes add attributes to classes, so what a class has is looked up anew each time.
+        reader = ModuleReader(self._tensors)
+        states = tuple(self._shared(reader.read(path, module)) for path, module in found)
+        return states, self._readings(found)
+
+    def _shared(self, state: ModuleState) -> ModuleState:
+        """The state as it was last read, where it has not changed."""
+        key = (state.path, state.class_group)
+        if self._states.get(key) != state:
+            self._states[key] = state
+        return self._states[key]
+
+    def _readings(
+        self, found: list[tuple[str, torch._C.ScriptModule]]
+    ) -> tuple[ObserverReading, ...]:
+        reader = ObserverReader()
+        return tuple(reader.read(path, module) for path, module in found if is_observer(path))
+
+    def _body(
+        self, state: ModuleState, name: str, graph: torch._C.Graph, text: str, types: set[str]
+    ) -> Graph:
+        if any(mark in text for mark in _OPAQUE_CONSTANTS):
+            return read_body(graph, types)
+        key = (state.class_name, name, plain_type.__wrapped__(text))
+        if key not in self._bodies:
+            self._bodies[key] = read_body(graph, types)
+        return self._bodies[key]

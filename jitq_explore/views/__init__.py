@@ -1,0 +1,1 @@
+"""What is recorded, made printable: tables, drawings, plots, text, HTML."""

@@ -1,0 +1,235 @@
+"""What a drawing consists of, as plain data: `Box`, `Edge`, `Cluster`, `Picture`.
+
+Nothing here knows Graphviz: a picture is made from a diff (`sketch`), made smaller (`folding`),
+and only then written as DOT (`dot`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+from urllib.parse import quote, unquote
+
+
+class Status(StrEnum):
+    """Where something is: in both graphs alike, in both but different, or in one of them."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    SAME = "same"
+
+
+SIGNS: Mapping[Status, str] = {
+    Status.ADDED: "+",
+    Status.REMOVED: "−",
+    Status.CHANGED: "~",
+    Status.SAME: "",
+}
+"""The sign beside each colour, for those who do not see the colour."""
+
+
+class Role(StrEnum):
+    """What a box stands for; each has a shape of its own."""
+
+    OPERATION = "operation"
+    OBSERVER = "observer"
+    QUANTIZE = "quantize"
+    DEQUANTIZE = "dequantize"
+    CHOICE = "choice"
+    INPUT = "input"
+    OUTPUT = "output"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One step down into the model: a submodule, or a block of an If or a Loop."""
+
+    name: str
+    label: str
+    is_block: bool = False
+
+
+Region: TypeAlias = tuple[Level, ...]
+"""Where a box lies: the modules and blocks around it, outermost first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many nodes there are, and how many of them differ."""
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    total: int = 0
+
+    @staticmethod
+    def one(status: Status) -> Tally:
+        """The tally of a single node."""
+        return Tally(
+            added=int(status is Status.ADDED),
+            removed=int(status is Status.REMOVED),
+            changed=int(status is Status.CHANGED),
+            total=1,
+        )
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.added + other.added,
+            self.removed + other.removed,
+            self.changed + other.changed,
+            self.total + other.total,
+        )
+
+    @property
+    def same(self) -> int:
+        return self.total - self.added - self.removed - self.changed
+
+    @property
+    def status(self) -> Status:
+        """The status of all of them together."""
+        if self.same == self.total:
+            return Status.SAME
+        if self.added == self.total:
+            return Status.ADDED
+        return Status.REMOVED if self.removed == self.total else Status.CHANGED
+
+    def __str__(self) -> str:
+        counts = (("+", self.added), ("−", self.removed), ("~", self.changed))
+        signs = " ".join(f"{sign}{count}" for sign, count in counts if count)
+        nodes = f"{self.total} nodes" if self.total != 1 else "1 node"
+        return f"{signs} of {nodes}" if signs else nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One box: a node, an input or output of the graph, or a group of nodes.
+
+    `title` is its name in large, `lines` are what is written small beneath; `tooltip` has a line for
+    each thing worth knowing. `tally` counts the nodes that it stands for (none for inputs, outputs).
+    """
+
+    id: str
+    role: Role
+    status: Status
+    title: str
+    lines: tuple[str, ...] = ()
+    tooltip: str = ""
+    region: Region = ()
+    tally: Tally = Tally()
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Data that goes from the box `tail` to the box `head`.
+
+    `is_back` marks what a loop carries to its next round. `skipped` counts the boxes that were left
+    out on the way (0: the edge is one of the graph's own).
+    """
+
+    tail: str
+    head: str
+    status: Status
+    tooltip: str = ""
+    is_back: bool = False
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A frame around boxes; `parent` is the id of the frame around this one, "" for none."""
+
+    id: str
+    label: str
+    parent: str
+    is_block: bool
+    tooltip: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All that is drawn. `title` and `tally` stand above it, `notes` say what it leaves out."""
+
+    boxes: tuple[Box, ...]
+    edges: tuple[Edge, ...]
+    title: str = ""
+    tally: Tally | None = None
+    notes: tuple[str, ...] = ()
+    by_id: Mapping[str, Box] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_id", {box.id: box for box in self.boxes})
+
+
+def svg_id(side: str, name: str) -> str:
+    """The id of a box in DOT and SVG.
+
+    `side` is "after" for every node of the graph after, "before" for those that are no more there.
+    Whatever the node's own id holds, the result has only letters, digits and `-_.~%`.
+    """
+    return f"{_LETTERS[side]}-{quote(name, safe='', errors='surrogatepass')}"
+
+
+def node_of(box_id: str) -> tuple[str, str] | None:
+    """The way back: ("after" or "before", node id); None for boxes that are not one node."""
+    letter, _, name = box_id.partition("-")
+    side = {letter: side for side, letter in _LETTERS.items()}.get(letter)
+    return (side, unquote(name, errors="surrogatepass")) if side else None
+
+
+_LETTERS = {"after": "a", "before": "b"}
+
+
+def region_id(region: Region) -> str:
+    """The id of the cluster, or of the group box, of that region: "m-layer1.0"."""
+    path = ".".join(level.name for level in region)
+    return f"m-{quote(path, safe='', errors='surrogatepass')}"
+
+
+def region_label(region: Region) -> str:
+    """The name of the innermost level; a mere number ("0") comes with the name above it."""
+    label = region[-1].label
+    has_parent = len(region) > 1 and not region[-2].is_block
+    return f"{region[-2].label}.{label}" if label.isdigit() and has_parent else label
+
+
+def region_path(region: Region) -> str:
+    """All levels in words: "encoder › If: true › fc"."""
+    return " › ".join(level.label for level in region)
+
+
+def clusters_of(boxes: Iterable[Box]) -> tuple[dict[Region, Cluster], dict[str, Region]]:
+    """The frames worth drawing, parents first, and for each box the region of its frame.
+
+    A module with a single child (a box, or a frame) gets no frame of its own: it would only say
+    twice what stands in it. Blocks always get theirs.
+    """
+    boxes = tuple(boxes)
+    children: dict[Region, set[object]] = {}
+    for box in boxes:
+        children.setdefault(box.region, set()).add(box.id)
+        for depth in range(len(box.region), 0, -1):
+            children.setdefault(box.region[: depth - 1], set()).add(box.region[:depth])
+    kept = {
+        region for region, inside in children.items() if region and (region[-1].is_block or len(inside) > 1)
+    }
+    frames: dict[Region, Cluster] = {}
+    for region in sorted(kept, key=len):
+        parent = _nearest(region[:-1], kept)
+        frames[region] = Cluster(
+            id=region_id(region),
+            label=region_label(region),
+            parent=region_id(parent) if parent else "",
+            is_block=region[-1].is_block,
+            tooltip=region_path(region),
+        )
+    return frames, {box.id: _nearest(box.region, kept) for box in boxes}
+
+
+def _nearest(region: Region, kept: set[Region]) -> Region:
+    while region and region not in kept:
+        region = region[:-1]
+    return region

@@ -1,0 +1,64 @@
+"""Where each node of the union lies: in which submodule, in which block of an If or a Loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os.path import commonprefix
+
+from jitq_explore.snapshots.graph import Graph, Node
+from jitq_explore.views.boxes import Level, Region, Role, Status
+from jitq_explore.views.labels import role_of
+from jitq_explore.views.printable import printable
+from jitq_explore.views.union import Item
+
+_HELPERS = (Role.OBSERVER, Role.QUANTIZE, Role.DEQUANTIZE)
+
+
+def regions_of(
+    items: tuple[Item, ...], before: Graph, after: Graph, box_before: Mapping[str, str]
+) -> dict[str, Region]:
+    """Id of each item -> its region.
+
+    `box_before` maps the ids of the nodes before to those of their items: a block of an If that is
+    in both graphs is one region, whichever graph a node inside is from.
+    """
+    regions: dict[str, Region] = {}
+    in_block: dict[str, Region] = {"": ()}
+    for item in items:
+        if item.status is not Status.REMOVED:
+            regions[item.id] = _below(in_block[item.node.block], _path_of(item))
+            in_block.update(_blocks(item.node, item.id, regions[item.id]))
+    in_block_before: dict[str, Region] = {"": ()}
+    for node in before.nodes:
+        box = box_before[node.id]
+        if box not in regions:
+            regions[box] = _below(in_block_before[node.block], node.module_path)
+        in_block_before.update(_blocks(node, box, regions[box]))
+    return regions
+
+
+def _path_of(item: Item) -> str:
+    """The node's module path; one that lost it (as `quant_finalize` makes them) keeps its old one."""
+    if item.node.module_path or item.match is None:
+        return item.node.module_path
+    main = [node for node in item.match.before if role_of(node) not in _HELPERS]
+    paths = [node.module_path.split(".") for node in main or item.match.before]
+    return ".".join(commonprefix(paths))
+
+
+def _below(around: Region, path: str) -> Region:
+    """The region of a module's node inside a block that may itself lie in one of the modules above."""
+    names = path.split(".") if path else []
+    outer = [level.name for level in around if not level.is_block]
+    if names[: len(outer)] != outer:
+        return around
+    inner = names[len(outer) :]
+    return (*around, *(Level(name, printable(name)) for name in inner))
+
+
+def _blocks(node: Node, box: str, region: Region) -> dict[str, Region]:
+    labels = ("If: true", "If: false") if node.kind == "prim::If" else ("Loop body",)
+    return {
+        block: (*region, Level(f"{box}:{number}", label, is_block=True))
+        for number, (block, label) in enumerate(zip(node.blocks, labels, strict=False))
+    }
