@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def demo(options: argparse.Namespace) -> None:
     """Train, quantize and write the files, each step said."""
+    if options.output.exists() and not options.output.is_dir():
+        raise BadInputError(f"cannot write to {options.output}: it is no folder")
     from jitq_explore.demo import MissingScikitLearnError, run
 
     try:
@@ -74,17 +75,29 @@ def demo(options: argparse.Namespace) -> None:
 
 
 def lab(options: argparse.Namespace) -> None:
-    """Open JupyterLab on the tour and wait until it is closed."""
+    """Be JupyterLab, open on the tour, until it is stopped."""
+    from jupyterlab.labapp import LabApp
+
     notebook = find_tour(Path.cwd())
-    command = [sys.executable, "-m", "jupyterlab", str(notebook)]
-    if options.port is not None:
-        command.append(f"--port={options.port}")
-    if options.no_browser:
-        command.append("--no-browser")
     _say(f"Opening {notebook} in JupyterLab; stop it with Ctrl-C.")
-    code = subprocess.call([*command, *options.jupyter])
-    if code:
-        raise RunFailedError(f"JupyterLab ended with exit code {code}; what it said is above")
+    LabApp.launch_instance([*jupyter_arguments(notebook, options), *options.jupyter])
+
+
+def jupyter_arguments(notebook: Path, options: argparse.Namespace) -> list[str]:
+    """What JupyterLab is told, so that the addresses it prints lead to the notebook too."""
+    arguments = [
+        f"--ServerApp.root_dir={notebook.parent}",
+        f"--LabApp.default_url=/lab/tree/{notebook.name}",
+    ]
+    if options.port is not None:
+        arguments.append(f"--port={options.port}")
+    if options.no_browser:
+        arguments.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        # JupyterLab refuses root unless told; in a container one often is nothing else. It listens
+        # on this machine alone and asks for its token, as it does for everybody.
+        arguments.append("--allow-root")
+    return arguments
 
 
 def record(options: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from torch.ao.quantization import get_default_qconfig
 from jitq_explore.capture.session import Session
 from jitq_explore.snapshots.archive import save
 from jitq_explore.snapshots.diff import diff
-from jitq_explore.snapshots.recording import INPUT, Recording
+from jitq_explore.snapshots.recording import INPUT, Recording, StageRecord
 from jitq_explore.views.dot import diff_dot
 from jitq_explore.views.render import render_svg
 from jitq_explore.views.tables import stage_table
@@ -78,14 +78,15 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, channels, height, width] -> the same shape."""
-        inner = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(inner)) + x)
+        inner = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(inner)) + x)
 
 
 class DigitsNet(nn.Module):
     """A stem, one residual block, pooling and a linear layer.
 
-    Every convolution has a channel count of its own, so that shapes tell the layers apart.
+    Every convolution has a channel count of its own, so that shapes tell the layers apart; relu and
+    pooling are torch's plain functions, since `F.relu` and `F.max_pool2d` script to branches.
     """
 
     def __init__(self) -> None:
@@ -97,8 +98,8 @@ class DigitsNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [batch, 1, 8, 8] -> a score for each digit, [batch, 10]."""
-        x = F.relu(self.bn(self.conv(images)))
-        x = F.max_pool2d(self.block(x), 2)
+        x = torch.relu(self.bn(self.conv(images)))
+        x = torch.max_pool2d(self.block(x), 2)
         return self.fc(torch.flatten(x, 1))
 
 
@@ -198,6 +199,9 @@ def run(folder: Path, say: Callable[[str], None] = print) -> DemoRun:
     for path, what in write(folder, scripted, data.calibration, session.recording):
         say(f"  {path.name:<30} {what}")
         files.append(path)
+    say("")
+    say(f"Read it as text:  jitq-explore show {folder / 'digits.jitq'}")
+    say("Step through it:  jitq-explore lab")
     return DemoRun(session.recording, float_model, int8_model, tuple(files))
 
 
@@ -217,13 +221,18 @@ def measure(module: torch.jit.ScriptModule, batches: Sequence[Batch]) -> Measure
 
 def stage_lines(recording: Recording) -> Iterator[str]:
     """The stage table as lines of fewer than 80 columns."""
-    yield "  stage                   nodes   added  removed  changed  seconds"
-    for row in stage_table(recording).itertuples():
-        added, removed, changed = f"+{row.added}", f"-{row.removed}", f"~{row.changed}"
-        yield (
-            f"  {row.stage:<22} {row.nodes:>6} {added:>7} {removed:>8} {changed:>8}"
-            f" {row.seconds:>8.3f}"
+    yield "  stage                  nodes   added removed changed seconds"
+    for row, stage in zip(stage_table(recording).itertuples(), recording, strict=True):
+        counts = (
+            f"{row.nodes:>5} {f'+{row.added}':>7} {f'-{row.removed}':>7} {f'~{row.changed}':>7}"
         )
+        yield f"  {row.stage:<22} {counts} {row.seconds:>7.3f}  {_remark(stage)}".rstrip()
+
+
+def _remark(stage: StageRecord) -> str:
+    if stage.batches is not None:
+        return f"{stage.batches} batches"
+    return "" if stage.changed else "no change"
 
 
 def write(
@@ -239,18 +248,19 @@ def write(
     model_file, inputs_file = folder / "digits.pt", folder / "calibration.pt"
     torch.jit.save(scripted, model_file)
     yield model_file, "the float model, TorchScript"
-    torch.save([images for images, _ in calibration], inputs_file)
+    # A slice would be saved with all the images that it is a slice of.
+    torch.save([images.clone() for images, _ in calibration], inputs_file)
     yield inputs_file, "the calibration images"
 
     recording_file = folder / "digits.jitq"
     save(recording, recording_file)
-    yield recording_file, f"the recording: jitq-explore show {recording_file}"
+    yield recording_file, "the recording"
 
     before = INPUT
     for number, stage in enumerate(recording.names, 1):
         drawing_file = folder / f"{number}-{stage}.svg"
         drawing = diff_dot(diff(recording, before, stage))
-        drawing_file.write_text(render_svg(drawing.dot), encoding="utf-8")
+        drawing_file.write_text(render_svg(drawing.dot.source), encoding="utf-8")
         yield drawing_file, f"what {stage} did"
         before = stage
 

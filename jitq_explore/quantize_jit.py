@@ -26,9 +26,11 @@ from torch.ao.quantization.quant_type import QuantType  # noqa: E402
 from torch.jit._script import RecursiveScriptModule  # noqa: E402
 
 from jitq_explore.capture.qconfigs import (  # noqa: E402
+    about_model,
     check_forward_method,
     check_is_script_module,
     check_keys,
+    noted,
     script_qconfig,
     script_qconfig_dict,
     warn_of_unknown_keys,
@@ -77,7 +79,9 @@ def _check_forward_method(model: RecursiveScriptModule) -> None:
 def fuse_conv_bn_jit(model: RecursiveScriptModule, inplace: bool = False) -> RecursiveScriptModule:
     """Fold every BatchNorm that follows a convolution into it. For models in eval mode."""
     _log_use("fuse_conv_bn_jit")
-    return settle(model, fold_conv_bn(model, Options()), inplace)
+    with noted(AttributeError, about_model(model)):
+        folded = fold_conv_bn(model, Options())
+    return settle(model, folded, inplace)
 
 
 def _prepare_jit(

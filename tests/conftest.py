@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 
 class Demo:
-    """A finished run of the demo: what it made, said, and the folder it wrote to."""
+    """A finished run of the demo in a folder: what it made, what it said, where its files are."""
 
     def __init__(self, folder: Path) -> None:
         # Tests that need no torch shall not wait for it.
         from jitq_explore.demo import run
 
-        self.folder = folder
+        self.folder = folder / "jitq-demo"
         self.said: list[str] = []
-        self.result = run(folder, self.said.append)
+        with contextlib.chdir(folder):
+            self.result = run(Path("jitq-demo"), self.said.append)
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    return Demo(tmp_path_factory.mktemp("demo") / "jitq-demo")
+    return Demo(tmp_path_factory.mktemp("demo"))

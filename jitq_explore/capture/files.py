@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ def load_batches(path: Path) -> list[Any]:
     """
     _check_exists(path)
     try:
-        batches = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Given a TorchScript file by mistake, torch warns first and fails then.
+            warnings.simplefilter("ignore")
+            batches = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         message = f"{path} is no file of torch.save that holds tensors alone; {SAVE_BATCHES}"
         raise BadFileError(message) from error

@@ -34,14 +34,29 @@ MAX_CLOSEST = 3
 """How many names are offered in place of one that does not exist."""
 
 
+@contextmanager
+def noted(kind: type[Exception], note: str) -> Iterator[None]:
+    """Adds the note, where it is not empty, to an error of that kind that passes through."""
+    try:
+        yield
+    except kind as error:
+        if note:
+            error.add_note(note)
+        raise
+
+
+def about_model(model: object) -> str:
+    """What to do with an eager module; "" for anything else."""
+    is_eager = isinstance(model, torch.nn.Module) and not isinstance(model, torch.jit.ScriptModule)
+    return EAGER_NOTE if is_eager else ""
+
+
 def check_is_script_module(model: object) -> None:
     """ValueError unless the model is a ScriptModule."""
     if isinstance(model, torch.jit.ScriptModule):
         return
-    error = ValueError(f"input must be a script module, got: {type(model)}")
-    if isinstance(model, torch.nn.Module):
-        error.add_note(EAGER_NOTE)
-    raise error
+    with noted(ValueError, about_model(model)):
+        raise ValueError(f"input must be a script module, got: {type(model)}")
 
 
 def check_forward_method(model: torch.jit.ScriptModule) -> None:
@@ -52,14 +67,12 @@ def check_forward_method(model: torch.jit.ScriptModule) -> None:
 
 def check_keys(qconfig_dict: Iterable[object]) -> None:
     """ValueError unless every key is a string; TypeError for what has no keys at all."""
-    with _noted(TypeError, _about_dict(qconfig_dict)):
+    with noted(TypeError, _about_dict(qconfig_dict)):
         foreign = [key for key in qconfig_dict if not isinstance(key, str)]
     if not foreign:
         return
-    error = ValueError("qconfig_dict should only contain names(str) as keys.")
-    listed = ", ".join(map(repr, foreign[:MAX_CLOSEST]))
-    error.add_note(_about_dict(qconfig_dict) or f"Found {listed}. {DICT_NOTE}")
-    raise error
+    with noted(ValueError, _about_dict(qconfig_dict) or f"Found {foreign[0]!r}. {DICT_NOTE}"):
+        raise ValueError("qconfig_dict should only contain names(str) as keys.")
 
 
 def script_qconfig(qconfig: QConfig) -> QConfig:
@@ -68,7 +81,9 @@ def script_qconfig(qconfig: QConfig) -> QConfig:
     AttributeError for an object without `activation` and `weight`; else what making or scripting
     the observers raises.
     """
-    return QConfig(activation=_scripted(qconfig.activation()), weight=_scripted(qconfig.weight()))
+    activation = _scripted(qconfig.activation())
+    weight = _scripted(qconfig.weight())
+    return QConfig(activation, weight)  # type: ignore[no-untyped-call]
 
 
 def script_qconfig_dict(
@@ -78,7 +93,7 @@ def script_qconfig_dict(
 
     AttributeError for what is not a dict, or holds other values.
     """
-    with _noted(AttributeError, _about_dict(qconfig_dict)):
+    with noted(AttributeError, _about_dict(qconfig_dict)):
         items = qconfig_dict.items()
     return {key: _scripted_entry(key, qconfig) if qconfig else None for key, qconfig in items}
 
@@ -127,24 +142,13 @@ def _scripted(observer: torch.nn.Module) -> torch._C.ScriptModule:
 
 def _scripted_entry(key: str, qconfig: QConfig) -> QConfig:
     note = "" if _is_qconfig(qconfig) else _about_value(key, qconfig)
-    with _noted(AttributeError, note):
+    with noted(AttributeError, note):
         return script_qconfig(qconfig)
 
 
 def _is_qconfig(value: object) -> TypeGuard[QConfig]:
     """By its two parts, as the passes take it: torch has more than one class of them."""
     return hasattr(value, "activation") and hasattr(value, "weight")
-
-
-@contextmanager
-def _noted(kind: type[Exception], note: str) -> Iterator[None]:
-    """Adds the note, where there is one, to an error of that kind."""
-    try:
-        yield
-    except kind as error:
-        if note:
-            error.add_note(note)
-        raise
 
 
 def _about_dict(given: object) -> str:
@@ -188,18 +192,26 @@ def _levels_to_caller() -> int:
 
 def _call(factory: object) -> str:
     """A callable that makes observers, as the call it stands for."""
-    description = _describe(factory)
-    return description if description.endswith(")") else f"{description}()"
+    keywords: dict[str, object] = {}
+    while isinstance(partial := _partial(factory), functools.partial):
+        # What was bound last is in force.
+        keywords = {**partial.keywords, **keywords}
+        factory = partial.func
+    if not callable(factory):
+        return _describe(factory)
+    arguments = ", ".join(f"{name}={_describe(value)}" for name, value in keywords.items())
+    return f"{_describe(factory)}({arguments})"
+
+
+def _partial(factory: object) -> object:
+    """The partial within what `Observer.with_args(...)` gives; anything else as it is."""
+    return getattr(factory, "p", factory)
 
 
 def _describe(value: object) -> str:
     """Like repr, but without the addresses that make it differ from run to run."""
-    # `Observer.with_args(...)` is a partial in a wrapper.
-    partial = getattr(value, "p", value)
-    if isinstance(partial, functools.partial):
-        arguments = [_describe(argument) for argument in partial.args]
-        arguments += [f"{name}={_describe(item)}" for name, item in partial.keywords.items()]
-        return f"{_describe(partial.func)}({', '.join(arguments)})"
+    if isinstance(_partial(value), functools.partial):
+        return _call(value)
     name = getattr(value, "__name__", None)
     if isinstance(name, str):
         return name

@@ -23,6 +23,12 @@ _CALL = "jitq::call"
 _ENTER = "jitq::enter"
 _LEAVE = "jitq::leave"
 
+_PLAIN_KINDS = frozenset(
+    {"prim::Constant", "prim::GetAttr", "prim::SetAttr", "prim::CallMethod", "prim::CallFunction",
+     "prim::ListConstruct", "prim::TupleConstruct", "prim::TupleUnpack", "prim::ListUnpack"}
+)  # fmt: skip
+"""The commonest of torch's own kinds, none of which has blocks; ops of other namespaces have none."""
+
 _DEEPEST_CALL = 100
 """Rounds of inlining. TorchScript has no recursion, so real call chains are far shorter."""
 
@@ -73,7 +79,7 @@ class _GraphReader:
         self.open_calls: list[tuple[str, ...]] = []
 
     def read(self, graph: torch._C.Graph) -> Graph:
-        inputs = self.add_values(graph.inputs())
+        inputs = self.add_values(list(graph.inputs()))
         self.read_nodes(graph.nodes(), "")
         return Graph(
             inputs=inputs,
@@ -84,7 +90,7 @@ class _GraphReader:
             lines=self.lines,
         )
 
-    def add_values(self, values: Iterator[torch._C.Value]) -> tuple[str, ...]:
+    def add_values(self, values: list[torch._C.Value]) -> tuple[str, ...]:
         names = []
         for value in values:
             name = self.name_of(value)
@@ -115,13 +121,14 @@ class _GraphReader:
         frames = own
         for call in reversed(self.open_calls):
             frames += call
-        outputs = self.add_values(node.outputs())
-        inner = list(node.blocks())
+        # By index: each iterator of pybind's costs ten times as much as the call it saves.
+        outputs = self.add_values([node.outputsAt(k) for k in range(node.outputsSize())])
+        inner = [] if _has_no_blocks(kind) else list(node.blocks())
         first = len(self.blocks)
         read = Node(
             id=f"n{len(self.nodes)}",
             kind="prim::CallMethod" if kind == _CALL else kind,
-            inputs=self.names_of(node.inputs()),
+            inputs=tuple([self.name_of(node.inputsAt(k)) for k in range(node.inputsSize())]),
             outputs=outputs,
             attributes=_attributes(node, kind),
             module_path=_path(node.getModuleHierarchy()),
@@ -132,7 +139,7 @@ class _GraphReader:
         )
         self.nodes.append(read)
         for block_id, content in zip(read.blocks, inner, strict=True):
-            self.blocks[block_id] = Block(block_id, read.id, self.add_values(content.inputs()), ())
+            self.blocks[block_id] = Block(block_id, read.id, self.add_values(list(content.inputs())), ())
         for block_id, content in zip(read.blocks, inner, strict=True):
             self.read_nodes(content.nodes(), block_id)
             self.blocks[block_id] = Block(
@@ -141,6 +148,10 @@ class _GraphReader:
                 self.blocks[block_id].inputs,
                 self.names_of(content.outputs()),
             )
+
+
+def _has_no_blocks(kind: str) -> bool:
+    return kind in _PLAIN_KINDS or not kind.startswith("prim::")
 
 
 def _is_function(node: torch._C.Node, kind: str) -> bool:

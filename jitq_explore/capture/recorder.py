@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch.ao.quantization.quant_type import QuantType
-from torch.jit import RecursiveScriptModule
+from torch.jit import ScriptModule
 from torch.jit._recursive import wrap_cpp_module
 from torch.nn.modules.module import (
     register_module_forward_hook,
@@ -111,7 +111,6 @@ def record() -> Iterator[Recorder]:
         recorder = Recorder()
         _Watcher(recorder).install(stack)
         yield recorder
-'''
 
 
 class _Watcher:
@@ -218,7 +217,7 @@ class _Watcher:
     def _begin(self, given: Mapping[str, Any], on_device: bool) -> _Run | None:
         """A new run, unless what was given is so wrong that the real function will refuse it."""
         model, qconfig_dict = given["model"], given.get("qconfig_dict", {})
-        if not isinstance(model, RecursiveScriptModule) or not isinstance(qconfig_dict, Mapping):
+        if not isinstance(model, ScriptModule) or not isinstance(qconfig_dict, Mapping):
             return None
         mode = "on_device" if on_device else _mode_of(given["quant_type"])
         taker = SnapshotTaker(_method_of(given))
@@ -237,7 +236,7 @@ class _Watcher:
                 self.open = before
 
     def _run_that_prepared(self, model: object) -> _Run | None:
-        if not isinstance(model, RecursiveScriptModule):
+        if not isinstance(model, ScriptModule):
             return None
         return next((run for run in reversed(self.runs) if _is_prepared_model(run, model)), None)
 
@@ -284,7 +283,7 @@ def _owns(model: torch._C.ScriptModule, graph: object) -> bool:
 
 def _is_prepared_model(run: _Run, module: object) -> bool:
     """Whether this is the model that the run has prepared: a preparation makes a class of its own."""
-    if run.converted or not isinstance(module, RecursiveScriptModule):
+    if run.converted or not isinstance(module, ScriptModule):
         return False
     return bool(run.log.recording.stages) and type_name(module._c) == type_name(run.model)
 

@@ -296,6 +296,11 @@ class Session:
         called = f"quantized_{method}" if name == "quantized_run" else f"{name}_{method}"
 
         def run(watched: Watched) -> None:
+            if not module._c._has_method(called):
+                raise RuntimeError(
+                    f"the model has no method {called!r}: torch found nothing to quantize in "
+                    f"{method!r} and made none (linear layers are quantized on-device, outside loops)"
+                )
             with torch.no_grad():
                 getattr(module, called)(*arguments)
 

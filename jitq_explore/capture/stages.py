@@ -79,7 +79,7 @@ def settle(
     """What a function with that parameter returns: the given module rebuilt, or the one made."""
     if not inplace or made is given:
         return made
-    given._reconstruct(made._c)  # type: ignore[no-untyped-call]
+    given._reconstruct(made._c)
     return given
 
 

@@ -14,6 +14,7 @@ from jitq_explore.capture.read_tensors import TensorReader
 from jitq_explore.snapshots.graph import Graph, plain_type
 from jitq_explore.snapshots.modules import ModuleState
 from jitq_explore.snapshots.observers import ObserverReading
+from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Snapshot
 
 _OPAQUE_CONSTANTS = ("<Tensor>", "object of")
@@ -34,6 +35,10 @@ class SnapshotTaker:
 
     def take(self, module: RecursiveScriptModule) -> Snapshot:
         """The model as it is now. Holds no torch object and does not touch the module."""
+        with collector_paused():
+            return self._take(module)
+
+    def _take(self, module: RecursiveScriptModule) -> Snapshot:
         texts: dict[tuple[str, str], str] = {}
         bodies: dict[tuple[str, str], Graph] = {}
         found = list(walk(module._c))
@@ -66,7 +71,7 @@ class SnapshotTaker:
 
     def retake_observers(self, module: RecursiveScriptModule, before: Snapshot) -> Snapshot:
         """The same after a run that can only have fed the observers."""
-        return replace(before, observers=self._readings(list(walk(module._c))))
+        return before.with_observers(self._readings(list(walk(module._c))))
 
     def _read(
         self, found: list[tuple[str, torch._C.ScriptModule]]

@@ -1,6 +1,6 @@
 """Recording <-> one file, conventionally `.jitq`: a zip of JSON and plain arrays, never a pickle.
 
-    recording.json   what the file is, its version, which tables there are (see `flat`)
+    recording.json   what the file is, its version, which tables there are (see `codec`)
     texts.json       every text once
     cells.bin        uint32: the tables' rows
     floats.bin       float64: the tables' real values
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from jitq_explore.snapshots.codec import decode, encode
 from jitq_explore.snapshots.consistency import problems
 from jitq_explore.snapshots.flat import CodecError, Flat
+from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Recording
 
 FORMAT = "jitq_explore recording"
@@ -35,7 +36,7 @@ VERSION = 1
 """Of the file's layout. New fields with defaults need no new version; anything else does."""
 
 MAX_BYTES = 128 * 2**20
-"""Bytes a file may inflate to: ten times a 152-layer network with every histogram."""
+"""Bytes a file may inflate to: twenty times a 152-layer network with every histogram (6 MB)."""
 
 _HEADER, _TEXTS, _CELLS, _FLOATS = "recording.json", "texts.json", "cells.bin", "floats.bin"
 _DAMAGED = "is it truncated or damaged? Copy it again, or save the recording anew"
@@ -64,7 +65,8 @@ def save(recording: Recording, path: str | os.PathLike[str]) -> Path:
     if problem is not None:
         raise ArchiveError(f"cannot save {path}: {problem}")
     try:
-        content = _zipped(_members(encode(recording)))
+        with collector_paused():
+            content = _zipped(_members(encode(recording)))
     except ValueError as error:  # a CodecError, or an integer of thousands of digits
         raise ArchiveError(f"cannot save {path}: {error}") from error
     _replace(path, content)
@@ -80,7 +82,8 @@ def load(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Recordi
     """
     path = Path(path)
     try:
-        return _read(_content(path, max_bytes), max_bytes)
+        with collector_paused():
+            return _read(_content(path, max_bytes), max_bytes)
     except CodecError as error:
         raise ArchiveError(f"cannot load {path}: {error}; {_OTHER}") from error
     except ArchiveError as error:

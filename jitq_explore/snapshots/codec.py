@@ -1,9 +1,9 @@
 """Frozen dataclasses <-> flat tables of numbers, by the annotations of the classes alone.
 
 Every type that an annotation names ("str", "tuple[str, ...]", "Node", "int | None") has one table
-(see `flat`), and a value is a row of its type's table. As a field of type `str` can only refer to
-the table of texts, a wrong type cannot even be written down; and as a type that contains itself has
-a table for each level of nesting, neither can a circle.
+(see `flat_tables`), and a value is a row of its type's table. As a field of type `str` can only
+refer to the table of texts, a wrong type cannot even be written down; and as a type that contains
+itself has a table for each level of nesting, neither can a circle.
 
 A new dataclass, or a new field with a default, needs no line here. A change of a field's type makes
 older files unreadable and so needs a new version of the file (see `archive`).
@@ -12,6 +12,7 @@ older files unreadable and so needs a new version of the file (see `archive`).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections import Counter
@@ -20,8 +21,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jitq_explore.snapshots import flat, graph
-from jitq_explore.snapshots.flat import CodecError, Flat, Sink, Source, Table
+from jitq_explore.snapshots import flat_tables as shapes
+from jitq_explore.snapshots import graph
+from jitq_explore.snapshots.flat import CodecError, Flat, Sink, Source
+from jitq_explore.snapshots.flat_tables import Table
 
 MAX_DEPTH = 32
 """How deep a type may contain itself. Lists in a TorchScript graph nest a few levels."""
@@ -32,9 +35,10 @@ T = TypeVar("T")
 def encode(root: object) -> Flat:
     """The flat form of a dataclass object; CodecError says which field holds what it should not."""
     schema = Schema()
-    schema.table(type(root)).add(root)
+    schema.table(type(root)).numbers([root])
     out = Sink()
-    tables = [{"name": t.name, "rows": len(t.rows), **t.dump(out)} for t in schema if t.rows]
+    written = [table for table in schema if table.rows and not isinstance(table, shapes.Constants)]
+    tables = [{"name": t.name, "rows": len(t.rows), **t.dump(out)} for t in written]
     floats = np.frombuffer(b"".join(out.floats), dtype="<f8")
     return Flat(tables, out.texts, np.array(out.cells, dtype="<u4"), floats)
 
@@ -86,8 +90,8 @@ class Schema:
             return self._keep(_SIMPLE[annotation]())
         if annotation is float:
             # An int passes for a float with type checkers, and is to come back as what it was.
-            double = self._keep(flat.Doubles("double"))
-            return self._keep(flat.Either("float", [double, self.table(int)]))
+            double = self._keep(shapes.Doubles("double"))
+            return self._keep(shapes.Either("float", [double, self.table(int)]))
         if annotation is _Alias:
             return self._levelled("Attribute", lambda name: self._either(name, _ATTRIBUTE))
         if dataclasses.is_dataclass(annotation):
@@ -99,34 +103,34 @@ class Schema:
         inner = [self.table(argument) for argument in arguments if argument is not ...]
         names = [table.name for table in inner]
         if origin in (typing.Union, types.UnionType):
-            return self._keep(flat.Either(" | ".join(sorted(names)), inner))
+            names.sort(key=lambda name: (name == "None", name))
+            return self._keep(shapes.Either(" | ".join(names), inner))
         if origin is Mapping:
-            pair = self._keep(flat.FixedTuples(f"tuple[{', '.join(names)}]", inner))
-            return self._keep(flat.Mappings(f"Mapping[{', '.join(names)}]", pair))
+            pair = self._keep(shapes.FixedTuples(f"tuple[{', '.join(names)}]", inner))
+            return self._keep(shapes.Mappings(f"Mapping[{', '.join(names)}]", pair))
         if origin is tuple and arguments == (float, ...):
-            packed = self._keep(flat.DoubleTuples("doubles"))
-            mixed = self._keep(flat.Tuples("tuple[double | int, ...]", inner[0]))
-            return self._keep(flat.Either("tuple[float, ...]", [packed, mixed]))
+            packed = self._keep(shapes.DoubleTuples("doubles"))
+            mixed = self._keep(shapes.Tuples("tuple[double | int, ...]", inner[0]))
+            return self._keep(shapes.Either("tuple[float, ...]", [packed, mixed]))
         if origin is tuple and arguments[-1:] == (...,):
-            return self._keep(flat.Tuples(f"tuple[{names[0]}, ...]", inner[0]))
+            return self._keep(shapes.Tuples(f"tuple[{names[0]}, ...]", inner[0]))
         if origin is tuple and arguments:
-            return self._keep(flat.FixedTuples(f"tuple[{', '.join(names)}]", inner))
+            return self._keep(shapes.FixedTuples(f"tuple[{', '.join(names)}]", inner))
         raise TypeError(f"no table for {annotation!r} (numbers, texts, tuples, Mapping, dataclass)")
 
     def _either(self, name: str, union: Any) -> Table:
         members = [self.table(member) for member in typing.get_args(union)]
-        return self._keep(flat.Either(name, members))
+        return self._keep(shapes.Either(name, members))
 
     def _records(self, name: str, cls: type) -> Table:
-        hints = typing.get_type_hints(cls, localns=_ALIASES)
-        fields = {f.name: self.table(hints[f.name]) for f in dataclasses.fields(cls) if f.init}
-        return self._keep(flat.Records(name, cls, fields))
+        fields = {field: self.table(hint) for field, hint in _hints(cls).items()}
+        return self._keep(shapes.Records(name, cls, fields))
 
     def _levelled(self, name: str, make: Callable[[str], Table]) -> Table:
         """A table of its own for every level at which a type contains itself."""
         level = self.open[name]
         if level >= MAX_DEPTH:
-            return self._keep(flat.Constants(f"nothing ({name} nests {MAX_DEPTH} levels deep)"))
+            return self._keep(shapes.Constants(f"nothing ({name} nests {MAX_DEPTH} levels deep)"))
         label = f"{name}^{level}" if level else name
         if label not in self.tables:
             self.open[name] += 1
@@ -148,9 +152,17 @@ _ATTRIBUTE = typing.get_type_hints(
     types.SimpleNamespace(__annotations__={"alias": graph.Attribute}), vars(graph), _ALIASES
 )["alias"]
 
+
+@functools.cache
+def _hints(cls: type) -> Mapping[str, Any]:
+    """The types of the fields that make an object; what it computes by itself is left out."""
+    hints = typing.get_type_hints(cls, localns=_ALIASES)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
+
+
 _SIMPLE: dict[Any, Callable[[], Table]] = {
-    type(None): lambda: flat.Constants("None", None),
-    bool: lambda: flat.Constants("bool", False, True),
-    int: lambda: flat.Integers("int"),
-    str: lambda: flat.Texts("str"),
+    type(None): lambda: shapes.Constants("None", None),
+    bool: lambda: shapes.Constants("bool", False, True),
+    int: lambda: shapes.Integers("int"),
+    str: lambda: shapes.Texts("str"),
 }

@@ -31,26 +31,23 @@ def problems(recording: Recording) -> Iterator[str]:
 def graph_problems(graph: Graph) -> Iterator[str]:
     """One sentence for everything that is inconsistent within a graph.
 
-    Every name must be that of a known value, made once and before it is used; every block must
-    belong to the node that lists it.
+    Every name is that of a known value, made once and before it is used; every node stands in a
+    block that a node before it has, and every block belongs to the node that lists it.
     """
     yield from _block_problems(graph)
     made: set[str] = set()
     yield from _making(graph.inputs, "the graph", graph, made)
     for node in graph.nodes:
-        unmade = [name for name in node.inputs if name not in made]
-        if unmade:
-            yield f"node {node.id!r} takes %{unmade[0]}, which nothing before it makes"
+        for name in node.inputs:
+            if name not in made:
+                yield f"node {node.id!r} takes %{name}, which nothing before it makes"
         yield from _making(node.outputs, f"node {node.id!r}", graph, made)
-        for block_id in node.blocks:
-            if block_id in graph.blocks:
-                inputs = graph.blocks[block_id].inputs
-                yield from _making(inputs, f"block {block_id!r}", graph, made)
-    for whose, outputs in [("graph", graph.outputs)] + [
-        (f"block {block_id!r}", block.outputs) for block_id, block in graph.blocks.items()
-    ]:
-        if not made.issuperset(outputs):
-            yield f"the {whose} returns a value that nothing makes"
+        for block in filter(None, map(graph.blocks.get, node.blocks)):
+            yield from _making(block.inputs, f"block {block.id!r}", graph, made)
+    for outputs in (graph.outputs, *(block.outputs for block in graph.blocks.values())):
+        for name in outputs:
+            if name not in made:
+                yield f"%{name} is returned, and nothing makes it"
 
 
 def _making(names: Iterable[str], maker: str, graph: Graph, made: set[str]) -> Iterator[str]:
@@ -64,16 +61,18 @@ def _making(names: Iterable[str], maker: str, graph: Graph, made: set[str]) -> I
 
 
 def _block_problems(graph: Graph) -> Iterator[str]:
+    opened = {""}
+    for node in graph.nodes:
+        if node.block not in opened:
+            yield f"node {node.id!r} stands in block {node.block!r}, which no node before it has"
+        opened.update(node.blocks)
     if len({node.id for node in graph.nodes}) != len(graph.nodes):
         yield "two nodes have the same id"
-    owners = {block_id: node.id for node in graph.nodes for block_id in node.blocks}
-    for node in graph.nodes:
-        for block_id in (*node.blocks, *filter(None, [node.block])):
-            if block_id not in graph.blocks:
-                yield f"node {node.id!r} names a block {block_id!r} that does not exist"
-    for block_id, block in graph.blocks.items():
-        if block.id != block_id or owners.get(block_id) != block.owner:
-            yield f"block {block_id!r} is not among the blocks of its owner {block.owner!r}"
+    if any(block.id != block_id for block_id, block in graph.blocks.items()):
+        yield "a block is listed under the id of another"
+    listed = sorted((block_id, node.id) for node in graph.nodes for block_id in node.blocks)
+    if listed != sorted((block.id, block.owner) for block in graph.blocks.values()):
+        yield "nodes and blocks do not agree on which block belongs to which node"
 
 
 def _module_problems(snapshot: Snapshot) -> Iterator[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from jitq_explore.snapshots.graph import Graph, Node, constant_value, settled_branch, show_attributes
 from jitq_explore.snapshots.matching import Pair, match_nodes
+from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Recording
 
 
@@ -86,7 +87,16 @@ def diff(recording: Recording, before: str, after: str, method: str | None = Non
 def diff_graphs(
     before: Graph, after: Graph, before_name: str = "before", after_name: str = "after"
 ) -> GraphDiff:
-    """The difference of any two graphs; the names are for titles."""
+    """The difference of any two graphs; the names are for titles. Computed once for each two."""
+    known: dict[int, GraphDiff] = before.__dict__.setdefault("_diffs", {})
+    found = known.get(id(after))
+    if found is None or found.after is not after:
+        with collector_paused():
+            found = known[id(after)] = _compare(before, after)
+    return replace(found, before_name=before_name, after_name=after_name)
+
+
+def _compare(before: Graph, after: Graph) -> GraphDiff:
     pairs = match_nodes(before, after)
     taken_before = {node.id for pair in pairs for node in pair.before}
     taken_after = {node.id for pair in pairs for node in pair.after}
@@ -100,8 +110,6 @@ def diff_graphs(
         ),
         added=tuple(node for node in after.nodes if node.id not in taken_after),
         removed=tuple(node for node in before.nodes if node.id not in taken_before),
-        before_name=before_name,
-        after_name=after_name,
     )
 
 

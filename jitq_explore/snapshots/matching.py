@@ -2,13 +2,17 @@
 
 A first matcher, of four steps, each linear or close to it:
 
-1. Both graphs are looked at without what quantization threads into a value's way (observers,
-   quantize, dequantize): what is left is the same graph before and after most passes.
-2. Every node gets a signature of what it is and of what feeds it and what it feeds, some hops far
-   (Weisfeiler-Lehman refinement). Nodes are paired from the finest signature to the coarsest, in
-   order where several are alike, first with the module path as further evidence, then without.
-3. A fused kernel takes the chain of float ops named in its kind, found through its data input.
-4. What was left out in step 1 is paired by the value it observes or quantizes.
+1. Constants and fetched attributes are paired by what they are, and from then on count as part of
+   the nodes that take them.
+2. The rest is looked at without what quantization threads into a value's way (observers, quantize,
+   dequantize): that is the same graph before and after most passes. Every node gets a signature of
+   what it is, what feeds it and what it feeds, some hops far (Weisfeiler-Lehman refinement). Nodes
+   are paired from the finest signature to the coarsest, in order where several are alike, first with
+   the module path as further evidence, then without.
+3. From there on along the edges: a node takes the one of its kind that is fed by the same value, a
+   fused kernel takes the chain of float ops named in its kind.
+4. Ops that are left are paired in order, where they are the same op at least.
+5. What was looked past in step 2 is paired by the value it observes or quantizes.
 
 Names of values and mangled class names play no part in it.
 """
@@ -20,7 +24,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from jitq_explore.snapshots.graph import OBSERVE, Graph, Node, attribute_path, constant_value, settled_branch
+from jitq_explore.snapshots.graph import OBSERVE, Graph, Node, constant_value, settled_branch
 
 THREADED = frozenset(
     {OBSERVE, "aten::quantize_per_tensor", "aten::quantize_per_channel", "aten::dequantize"}
@@ -30,7 +34,8 @@ THREADED = frozenset(
 HOPS = 3
 """How far a signature looks. More tells apart more repeated blocks, and is spoilt by more changes."""
 
-_FUSED_KERNEL = "quantized::"
+_ALIASES = {"_convolution": "conv2d", "addmm": "linear", "matmul": "linear"}
+"""Float op -> how kernels call it; a traced convolution is an `aten::_convolution`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +50,49 @@ class Pair:
 
 def match_nodes(before: Graph, after: Graph) -> tuple[Pair, ...]:
     """Pairs in the order of the nodes before; no node is in two of them. Deterministic."""
-    matcher = _Matcher(_Side(before), _Side(after))
+    if before is after or (len(before) == len(after) and before.structure == after.structure):
+        return tuple(
+            Pair((old,), (new,), "the whole graph is the same", 1.0)
+            for old, new in zip(before.nodes, after.nodes, strict=True)
+        )
+    matcher = _Matcher(Side.of(before), Side.of(after))
+    matcher.match_fixed()
     matcher.match_alike()
-    matcher.match_fused()
+    matcher.match_along()
+    matcher.match_left_over()
     matcher.match_threaded()
     return matcher.in_order()
 
 
-class _Side:
-    """One graph with what the matcher wants to know of it."""
+class Side:
+    """One graph with what the matcher wants to know of it.
+
+    Its nodes come in three sorts: `fixed` ones (constants and fetched attributes, known by what they
+    are), `threaded` ones, and all others, the `core`.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.core = [node for node in graph.nodes if node.kind not in THREADED]
-        self.threaded = [node for node in graph.nodes if node.kind in THREADED]
         self.position = {node.id: k for k, node in enumerate(graph.nodes)}
+        self.literals = _literals(graph)
+        self.core: list[Node] = []
+        self.threaded: list[Node] = []
+        self.fixed: list[Node] = []
+        for node in graph.nodes:
+            sort = self.core
+            if node.kind in THREADED:
+                sort = self.threaded
+            elif node.outputs and node.outputs[0] in self.literals:
+                sort = self.fixed
+            sort.append(node)
+
+    @classmethod
+    def of(cls, graph: Graph) -> Side:
+        """Made once for each graph: most are the after of one stage and the before of the next."""
+        known = graph.__dict__.get("_side")
+        if known is None:
+            known = graph.__dict__["_side"] = cls(graph)
+        return known
 
     def origin(self, value: str) -> str:
         """The value itself, followed back through what was threaded into its way."""
@@ -101,18 +134,6 @@ class _Side:
         )
         return hash((last[node.id], fed_by, tuple(feeds)))
 
-    @cached_property
-    def literals(self) -> Mapping[str, Hashable]:
-        """Value -> what it is, where that is fixed: a constant, or an attribute of the model."""
-        found: dict[str, Hashable] = {}
-        for node in self.core:
-            for value in node.outputs:
-                constant = constant_value(self.graph, value)
-                path = attribute_path(self.graph, value) if node.kind == "prim::GetAttr" else None
-                if constant is not None or path is not None:
-                    found[value] = repr(constant), path
-        return found
-
     def _source(self, value: str, last: Mapping[str, int]) -> Hashable:
         origin = self.origin(value)
         if origin in self.literals:
@@ -123,12 +144,28 @@ class _Side:
         return last[node.id], node.outputs.index(origin)
 
 
+def _literals(graph: Graph) -> Mapping[str, Hashable]:
+    """Value -> what it is, where that is fixed: a constant, or an attribute of the model."""
+    found: dict[str, Hashable] = {}
+    for node in graph.nodes:
+        if node.kind == "prim::GetAttr":
+            owner = node.inputs[0]
+            base = () if owner in graph.inputs[:1] else found.get(owner)
+            if isinstance(base, tuple):
+                found[node.outputs[0]] = (*base, node.attributes["name"])
+        elif node.kind in ("prim::Constant", "prim::ListConstruct", "prim::TupleConstruct"):
+            constant = constant_value(graph, node.outputs[0])
+            if constant is not None:
+                found[node.outputs[0]] = repr(constant)
+    return found
+
+
 def _own_signature(node: Node) -> Hashable:
     return node.kind, repr(sorted(node.attributes.items())), len(node.inputs), len(node.outputs)
 
 
 class _Matcher:
-    def __init__(self, before: _Side, after: _Side) -> None:
+    def __init__(self, before: Side, after: Side) -> None:
         self.before, self.after = before, after
         self.pairs: list[Pair] = []
         self.partner: dict[str, Pair] = {}  # id of a node before -> its pair
@@ -147,65 +184,96 @@ class _Matcher:
             sorted(self.pairs, key=lambda pair: self.before.position[pair.before[0].id])
         )
 
+    def match_fixed(self) -> None:
+        """Step 1: constants and fetched attributes, by what they are."""
+        for path in (_path, _nowhere):
+            self._match_groups(
+                self.before.fixed,
+                self.after.fixed,
+                lambda node, path=path: (self.before.literals[node.outputs[0]], path(node)),
+                lambda node, path=path: (self.after.literals[node.outputs[0]], path(node)),
+                reason="the same constant or attribute",
+                confidence=0.9 if path is _path else 0.7,
+                in_equal_number=False,
+            )
+
     def match_alike(self) -> None:
-        """Steps 1 and 2: equal surroundings, from the widest view to the node alone."""
-        for with_path in (True, False):
-            for hops in range(HOPS, -1, -1):
-                mine, theirs = self.before.signatures[hops], self.after.signatures[hops]
-                path = _path if with_path else _nowhere
-                self._match_groups(
-                    lambda node, seen=mine, path=path: (seen[node.id], path(node)),
-                    lambda node, seen=theirs, path=path: (seen[node.id], path(node)),
-                    reason=f"equal {hops} hops around" + (" in the same module" if with_path else ""),
-                    confidence=(0.6 + 0.1 * hops) if with_path else (0.4 + 0.1 * hops),
-                )
+        """Step 2: equal surroundings, from the widest view to the narrowest."""
+        for path, place in ((_path, " in the same module"), (_nowhere, "")):
+            for hops in range(HOPS, 0, -1):
+                self._match_signatures(hops, path, f"equal {hops} hops around{place}")
+
+    def match_left_over(self) -> None:
+        """Step 4: what is the same op at least, in order."""
+        for path, place in ((_path, " in the same module"), (_nowhere, "")):
+            self._match_signatures(0, path, f"the same op{place}")
+
+    def _match_signatures(self, hops: int, path: Callable[[Node], str], reason: str) -> None:
+        mine, theirs = self.before.signatures[hops], self.after.signatures[hops]
+        self._match_groups(
+            self.before.core,
+            self.after.core,
+            lambda node: (mine[node.id], path(node)),
+            lambda node: (theirs[node.id], path(node)),
+            reason=reason,
+            confidence=(0.5 if path is _nowhere else 0.7) + 0.1 * hops,
+            in_equal_number=hops > 0,
+        )
 
     def _match_groups(
         self,
+        nodes_before: Iterable[Node],
+        nodes_after: Iterable[Node],
         key_before: Callable[[Node], Hashable],
         key_after: Callable[[Node], Hashable],
+        *,
         reason: str,
         confidence: float,
+        in_equal_number: bool,
     ) -> None:
-        """Pair nodes of equal keys in their order, where there are as many on both sides.
+        """Pair unpaired nodes of equal keys in their order.
 
-        At the coarsest view (no hops) an unequal number is no hindrance: the first ones are paired.
+        With `in_equal_number` only where there are as many of a key on both sides, so that one node
+        more or less does not shift all the others.
         """
-        free = [node for node in self.before.core if node.id not in self.partner]
-        groups = _grouped(free, key_before)
-        others = _grouped((n for n in self.after.core if n.id not in self.taken), key_after)
+        groups = _grouped((n for n in nodes_before if n.id not in self.partner), key_before)
+        if not groups:
+            return
+        others = _grouped((n for n in nodes_after if n.id not in self.taken), key_after)
         for key, nodes in groups.items():
-            partners = others.get(key, [])
-            if len(nodes) == len(partners) or (partners and reason.startswith("equal 0")):
+            partners = others.get(key, ())
+            if len(nodes) == len(partners) or not in_equal_number:
                 for old, new in zip(nodes, partners, strict=False):
                     self.add((old,), (new,), reason, confidence)
 
-    def match_fused(self) -> None:
-        """Step 3: each quantized kernel takes the float ops that it computes."""
-        for kernel in self.after.core:
-            if _is_fused_kernel(kernel) and kernel.id not in self.taken:
-                chain = self._chain_of(kernel)
+    def match_along(self) -> None:
+        """Step 3: from paired nodes on along the edges, in the order of the graph after.
+
+        A node takes the one of its own kind that is fed by the same value; a fused kernel takes the
+        chain of float ops that it computes.
+        """
+        for node in self.after.core:
+            if node.id in self.taken:
+                continue
+            parts = _parts(node)
+            for first in self._candidates(node, parts):
+                chain = self._follow(first, parts)
                 if chain:
-                    names = " + ".join(node.kind for node in chain)
-                    self.add(tuple(chain), (kernel,), f"computes {names}", 0.8)
+                    names = " + ".join(op.kind for op in chain)
+                    reason = f"computes {names}" if _is_kernel(node) else "fed by the same"
+                    self.add(tuple(chain), (node,), reason, 0.8)
+                    break
 
-    def _chain_of(self, kernel: Node) -> list[Node]:
-        parts = _parts(kernel.kind.removeprefix(_FUSED_KERNEL))
-        for first in self._candidates(kernel):
-            chain = self._follow(first, parts)
-            if chain:
-                return chain
-        return []
-
-    def _candidates(self, kernel: Node) -> list[Node]:
-        """Unpaired float ops that take what the kernel takes; else all, in order."""
-        value = self._before_value(self.after.origin(kernel.inputs[0]))
-        near = [node for node, _ in self.before.takers.get(value, ())] if value else []
-        return [
-            node
-            for node in (near or self.before.core)
-            if node.id not in self.partner and not node.is_constant
-        ]
+    def _candidates(self, node: Node, parts: list[str]) -> list[Node]:
+        """Unpaired nodes that take what the node takes; for a kernel of unknown source all its likes."""
+        near: list[Node] = []
+        for value in node.inputs[:1]:
+            source = self._before_value(self.after.origin(value))
+            if source is not None:
+                near = [taker for taker, place in self.before.takers.get(source, ()) if place == 0]
+        if not near and _is_kernel(node):
+            near = self.before.core
+        return [op for op in near if op.id not in self.partner and _is_kind(op, parts[0])]
 
     def _before_value(self, value: str) -> str | None:
         """The value before that a value after corresponds to."""
@@ -222,12 +290,10 @@ class _Matcher:
             return None
         outputs = pair.before[-1].outputs
         place = node.outputs.index(value)
-        return outputs[place] if place < len(outputs) else None
+        return self.before.origin(outputs[place]) if place < len(outputs) else None
 
     def _follow(self, first: Node, parts: list[str]) -> list[Node]:
         """The chain of unpaired ops from `first` whose kinds are those parts, each feeding the next."""
-        if not parts or not _is_kind(first, parts[0]):
-            return []
         chain = [first]
         for part in parts[1:]:
             users = self.before.takers.get(chain[-1].outputs[0], ())
@@ -240,7 +306,7 @@ class _Matcher:
         return chain
 
     def match_threaded(self) -> None:
-        """Step 4: observers, quantize and dequantize nodes, by the value they stand on."""
+        """Step 5: observers, quantize and dequantize nodes, by the value they stand on."""
         new_value = self._values_after()
         keys = defaultdict(list)
         for node in self.after.threaded:
@@ -276,16 +342,18 @@ def _nowhere(node: Node) -> str:
     return ""
 
 
-def _is_fused_kernel(node: Node) -> bool:
-    """A kernel that computes; packing a weight computes nothing of the model."""
+def _is_kernel(node: Node) -> bool:
+    """A kernel that computes on quantized values; packing a weight computes nothing of the model."""
     packs = node.kind.endswith(("_prepack", "_unpack"))
-    return node.kind.startswith(_FUSED_KERNEL) and not packs
+    return node.kind.startswith("quantized::") and not packs
 
 
-def _parts(kernel: str) -> list[str]:
-    """ "conv2d_relu" -> ["conv2d", "relu"]; suffixes that name no op are dropped."""
-    name = kernel
-    for suffix in ("_dynamic", "_fp16"):
+def _parts(node: Node) -> list[str]:
+    """The ops a node stands for: "quantized::conv2d_relu" -> ["conv2d", "relu"], else its own kind."""
+    if not _is_kernel(node):
+        return [node.kind]
+    name = node.kind.removeprefix("quantized::")
+    for suffix in ("_fp16", "_dynamic"):
         name = name.removesuffix(suffix)
     for last in ("_relu6", "_relu"):
         if name.endswith(last):
@@ -294,7 +362,6 @@ def _parts(kernel: str) -> list[str]:
 
 
 def _is_kind(node: Node, part: str) -> bool:
-    """Whether the float op is what that part of a kernel's name stands for, in-place forms included."""
+    """Whether the op is what that part stands for: itself, its in-place form, or torch's alias of it."""
     name = node.kind.removeprefix("aten::").rstrip("_")
-    same = {"_convolution": "conv2d", "addmm": "linear", "matmul": "linear"}
-    return part in (name, same.get(name))
+    return part in (node.kind, name, _ALIASES.get(name))

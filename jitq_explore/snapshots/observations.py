@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jitq_explore.snapshots.graph import Graph, Node, attribute_path, settled_branch
+from jitq_explore.snapshots.diff import GraphDiff
+from jitq_explore.snapshots.graph import (
+    Graph,
+    Node,
+    attribute_names,
+    attribute_path,
+    settled_branch,
+)
+from jitq_explore.snapshots.matching import Side
+from jitq_explore.snapshots.modules import QPARAM
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
 
@@ -108,3 +117,48 @@ def _weight_user(graph: Graph, observer: Node) -> Node | None:
 
 def _first_user(graph: Graph, observer: Node) -> Node | None:
     return next(iter(graph.consumers.get(observer.outputs[0], ())), None)
+
+
+def observers_of_quantizers(diff: GraphDiff) -> dict[str, str]:
+    """Id of a quantize (or saturate) node after -> path of the observer before that decided on it.
+
+    They stand on the same value. The name torch gives the qparams is asked only where several
+    observers stand on one value, as on a shared weight: unnamed values change their numbers.
+    """
+    before, after = Side.of(diff.before), Side.of(diff.after)
+    standing: dict[str, list[Node]] = {}
+    for node in diff.before.nodes:
+        if node.is_observer:
+            standing.setdefault(before.origin(node.inputs[0]), []).append(node)
+    found = {}
+    for node in diff.after.nodes:
+        value = _value_before(diff, after.origin(node.inputs[0])) if node.inputs else None
+        observers = standing.get(before.origin(value), []) if value is not None else []
+        if observers:
+            name = _qparam_name(diff.after, node)
+            named = (seen for seen in observers if seen.attributes["value"] == name)
+            found[node.id] = str(next(named, observers[0]).attributes["observer"])
+    return found
+
+
+def _value_before(diff: GraphDiff, value: str) -> str | None:
+    if value in diff.after.inputs:
+        place = diff.after.inputs.index(value)
+        return diff.before.inputs[place] if place < len(diff.before.inputs) else None
+    node = diff.after.producers.get(value)
+    match = diff.match_after.get(node.id) if node is not None else None
+    if node is None or match is None:
+        return None
+    place = node.outputs.index(value)
+    outputs = match.before[-1].outputs
+    return outputs[place] if place < len(outputs) else None
+
+
+def _qparam_name(graph: Graph, quantizer: Node) -> str | None:
+    """The value that the quantize node's qparams are named after."""
+    for value in quantizer.inputs[1:]:
+        names = attribute_names(graph, value)
+        qparam = QPARAM.match(names[-1]) if names else None
+        if qparam:
+            return qparam["value"]
+    return None

@@ -16,7 +16,11 @@ from jitq_explore.snapshots.graph import (
     constant_value,
 )
 from jitq_explore.snapshots.modules import QPARAM, AttributeState
-from jitq_explore.snapshots.observations import WEIGHT_INPUT, newest_readings, observations
+from jitq_explore.snapshots.observations import (
+    WEIGHT_INPUT,
+    newest_readings,
+    observers_of_quantizers,
+)
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot
 
@@ -85,11 +89,6 @@ class _Reader:
 
     def __init__(self, recording: Recording) -> None:
         self.stages = [stage for stage in recording.stages if stage.error is None]
-        # torch names the qparams of a value after what it was called in its own method.
-        self.observers = {
-            (seen.reading.module, seen.value): seen.reading.path
-            for seen in observations(recording)
-        }
         self.readings = newest_readings(recording)
         self.diffs: dict[tuple[int, str], GraphDiff] = {}
 
@@ -97,11 +96,20 @@ class _Reader:
         for index, stage in enumerate(self.stages):
             for method in _methods(stage.after):
                 graph = stage.after.graph(method)
-                place = _Place(stage.after, graph, self.observers, self.readings)
+                place = _Place(stage.after, graph, self.observers(index, method), self.readings)
                 for node in self.inserted(index, method):
                     yield place.describe(node, stage.name, self.fate(index, method, node))
                 if method in stage.before.method_names:
                     yield from self.packed(index, method)
+
+    def observers(self, index: int, method: str) -> dict[str, str]:
+        """Id of a quantize node -> its observer, in the graph after a stage that replaced observers."""
+        before = self.stages[index].before
+        if method not in before.method_names:
+            return {}
+        if not any(node.is_observer for node in before.graph(method).nodes):
+            return {}
+        return observers_of_quantizers(self.diff(index, method))
 
     def packed(self, index: int, method: str) -> Iterator[QuantNode]:
         """Prepack nodes that a stage inserted and folded at once: their packed weights tell of them."""
@@ -116,7 +124,7 @@ class _Reader:
             if state is None or state.kind != "packed" or names[-1] in known:
                 continue
             users = graph.consumers.get(node.outputs[0], ())
-            module, value, observer = self.weight_of(self.diff(index, method), users)
+            module, value, observer = self.weight_of(index, method, users)
             kernel = users[0].kind if users else ""
             yield QuantNode(
                 node=node,
@@ -135,17 +143,26 @@ class _Reader:
                 fate=f"folded into the attribute {'.'.join(names)}",
             )
 
-    def weight_of(self, diff: GraphDiff, kernels: Sequence[Node]) -> tuple[str, str, str]:
+    def weight_of(
+        self, index: int, method: str, kernels: Sequence[Node]
+    ) -> tuple[str, str, str]:
         """Module, value and observer of the weight of the float op that a kernel stands for."""
-        match = diff.match_after.get(kernels[0].id) if kernels else None
-        for op in match.before if match is not None else ():
-            place = WEIGHT_INPUT.get(op.kind)
-            maker = diff.before.producers.get(op.inputs[place]) if place is not None else None
-            if maker is not None and role_of(maker):
-                snapshot = next(s.before for s in self.stages if s.before.graph() is diff.before)
-                place_before = _Place(snapshot, diff.before, self.observers, self.readings)
-                return place_before.observed(maker, place_before.quantizer(maker))
-        return (match.before[0].module_path if match else ""), "", ""
+        match = self.diff(index, method).match_after.get(kernels[0].id) if kernels else None
+        if match is None:
+            return "", "", ""
+        graph = self.stages[index].before.graph(method)
+        for op in match.before:
+            weight = WEIGHT_INPUT.get(op.kind)
+            maker = graph.producers.get(op.inputs[weight]) if weight is not None else None
+            if maker is not None and role_of(maker) and index:
+                place = _Place(
+                    self.stages[index].before,
+                    graph,
+                    self.observers(index - 1, method),
+                    self.readings,
+                )
+                return place.observed(maker, place.quantizer(maker))
+        return match.before[0].module_path, "", ""
 
     def inserted(self, index: int, method: str) -> list[Node]:
         stage = self.stages[index]
@@ -231,7 +248,7 @@ class _Place:
 
     snapshot: Snapshot
     graph: Graph
-    observers: Mapping[tuple[str, str], str]
+    observers: Mapping[str, str]
     readings: Mapping[str, ObserverReading]
 
     def describe(self, node: Node, stage: str, fate: str) -> QuantNode:
@@ -268,15 +285,14 @@ class _Place:
         return found if found is not None and role_of(found) == "quantize" else None
 
     def observed(self, node: Node, quantizer: Node | None) -> tuple[str, str, str]:
-        """Module, value and observer: by the name of a qparam's attribute, else by what is there."""
+        """Module and name of the float value a node stands on, and the observer that decided on it."""
+        observer = self.observers.get((quantizer or node).id, "") or self.asked_observer(quantizer)
         for value in quantizer.inputs[1:] if quantizer is not None else ():
             names = attribute_names(self.graph, value)
             qparam = QPARAM.match(names[-1]) if names else None
             if names and qparam:
-                module = ".".join(names[:-1])
-                return module, qparam["value"], self.observers.get((module, qparam["value"]), "")
+                return ".".join(names[:-1]), qparam["value"], observer
         begin = _float_value(self.graph, node) or node.inputs[0]
-        observer = self.asked_observer(quantizer)
         module = observer.rpartition(".")[0] if observer else node.module_path
         return module, self.graph.values[begin].debug_name, observer
 

@@ -7,13 +7,14 @@ widgets read it. It holds no torch object and is saved to a file and read back w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from jitq_explore.snapshots.flatten import flatten
 from jitq_explore.snapshots.graph import Graph
 from jitq_explore.snapshots.modules import ModuleState
 from jitq_explore.snapshots.observers import ObserverReading
+from jitq_explore.snapshots.pause import collector_paused
 
 INPUT = "input"
 """Name of the snapshot of the model as it was given."""
@@ -48,8 +49,15 @@ class Snapshot:
         """
         name = self._checked(method)
         if name not in self._flattened:
-            self._flattened[name] = flatten(self, name)
+            with collector_paused():
+                self._flattened[name] = flatten(self, name)
         return self._flattened[name]
+
+    def with_observers(self, observers: tuple[ObserverReading, ...]) -> Snapshot:
+        """The same model whose observers have seen something else; the graphs are shared."""
+        copy = replace(self, observers=observers)
+        object.__setattr__(copy, "_flattened", self._flattened)
+        return copy
 
     def text(self, method: str | None = None, module: str = "") -> str:
         """The IR of a method of the module at that path, as torch prints it."""

@@ -1,4 +1,4 @@
-"""What a drawing consists of, as plain data: `Box`, `Edge`, `Cluster`, `Picture`.
+"""What a drawing consists of, as plain data: `Box`, `Edge`, `Picture`, `Cluster`.
 
 Nothing here knows Graphviz: a picture is made from a diff (`sketch`), made smaller (`folding`),
 and only then written as DOT (`dot`).
@@ -6,7 +6,7 @@ and only then written as DOT (`dot`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -138,15 +138,17 @@ class Edge:
     skipped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cluster:
-    """A frame around boxes; `parent` is the id of the frame around this one, "" for none."""
+    """A frame around boxes and other frames: a module, or a block of an If or a Loop.
+
+    The outermost, around all, has the empty region.
+    """
 
     id: str
-    label: str
-    parent: str
-    is_block: bool
-    tooltip: str
+    region: Region
+    boxes: tuple[Box, ...]
+    inner: tuple[Cluster, ...]
 
 
 @dataclass(frozen=True)
@@ -199,37 +201,3 @@ def region_label(region: Region) -> str:
 def region_path(region: Region) -> str:
     """All levels in words: "encoder › If: true › fc"."""
     return " › ".join(level.label for level in region)
-
-
-def clusters_of(boxes: Iterable[Box]) -> tuple[dict[Region, Cluster], dict[str, Region]]:
-    """The frames worth drawing, parents first, and for each box the region of its frame.
-
-    A module with a single child (a box, or a frame) gets no frame of its own: it would only say
-    twice what stands in it. Blocks always get theirs.
-    """
-    boxes = tuple(boxes)
-    children: dict[Region, set[object]] = {}
-    for box in boxes:
-        children.setdefault(box.region, set()).add(box.id)
-        for depth in range(len(box.region), 0, -1):
-            children.setdefault(box.region[: depth - 1], set()).add(box.region[:depth])
-    kept = {
-        region for region, inside in children.items() if region and (region[-1].is_block or len(inside) > 1)
-    }
-    frames: dict[Region, Cluster] = {}
-    for region in sorted(kept, key=len):
-        parent = _nearest(region[:-1], kept)
-        frames[region] = Cluster(
-            id=region_id(region),
-            label=region_label(region),
-            parent=region_id(parent) if parent else "",
-            is_block=region[-1].is_block,
-            tooltip=region_path(region),
-        )
-    return frames, {box.id: _nearest(box.region, kept) for box in boxes}
-
-
-def _nearest(region: Region, kept: set[Region]) -> Region:
-    while region and region not in kept:
-        region = region[:-1]
-    return region

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import graphviz
@@ -20,9 +20,12 @@ from jitq_explore.views.boxes import (
     Role,
     Status,
     Tally,
-    clusters_of,
+    region_label,
+    region_path,
 )
+from jitq_explore.views.clusters import clusters_of
 from jitq_explore.views.fitting import MAX_NODES, fit
+from jitq_explore.views.flow import Flow
 from jitq_explore.views.focus import near_module, show_only
 from jitq_explore.views.sketch import sketch_diff, sketch_graph
 
@@ -55,16 +58,22 @@ _EDGE_COLORS: Mapping[Status, str] = {
     Status.SAME: "#8A8A8A",
 }
 
-_SHAPES: Mapping[Role, str] = {
-    Role.OPERATION: "box",
-    Role.OBSERVER: "ellipse",
-    Role.QUANTIZE: "invtrapezium",
-    Role.DEQUANTIZE: "trapezium",
-    Role.CHOICE: "diamond",
-    Role.INPUT: "cds",
-    Role.OUTPUT: "cds",
-    Role.GROUP: "folder",
+# Quantizing narrows, dequantizing widens; an observer stores what it sees.
+_SHAPES: Mapping[Role, Mapping[str, str]] = {
+    Role.OPERATION: {"shape": "box"},
+    Role.OBSERVER: {"shape": "cylinder"},
+    Role.QUANTIZE: {"shape": "polygon", "sides": "4", "distortion": "0.18"},
+    Role.DEQUANTIZE: {"shape": "polygon", "sides": "4", "distortion": "-0.18"},
+    Role.CHOICE: {"shape": "hexagon"},
+    Role.INPUT: {"shape": "ellipse"},
+    Role.OUTPUT: {"shape": "ellipse"},
+    Role.GROUP: {"shape": "folder"},
 }
+
+_SLANTED = (Role.QUANTIZE, Role.DEQUANTIZE, Role.CHOICE)
+"""Shapes that dot makes twice as large as their text needs."""
+
+_TITLE_SIZE, _LINE_SIZE = 12, 9
 
 
 @dataclass(frozen=True)
@@ -108,13 +117,11 @@ def draw(picture: Picture) -> Drawing:
         node_attr={"fontname": _FONT, "fontsize": "12", "margin": "0.12,0.06", "height": "0.3"},
         edge_attr={"arrowsize": "0.6", "penwidth": "1.2"},
     )
-    frames, frame_of = clusters_of(picture.boxes)
-    inside: dict[Region, list[Box]] = {}
-    for box in picture.boxes:
-        inside.setdefault(frame_of[box.id], []).append(box)
-    _fill(dot, (), frames, inside)
+    _fill(dot, clusters_of(picture))
     for edge in picture.edges:
         _add_edge(dot, edge)
+    for tail, head in Flow(picture).waits():
+        dot.edge(tail, head, style="invis")
     return Drawing(dot, len(picture.boxes), "; ".join(picture.notes))
 
 
@@ -134,33 +141,28 @@ def _graph_attributes(picture: Picture) -> dict[str, str]:
         "nslimit": "1",
         "nslimit1": "1",
         "mclimit": ".1",
-        "splines": "true" if len(picture.boxes) <= _SHORT_SPLINES else "line",
+        "splines": "true",
     }
 
 
-def _fill(
-    dot: graphviz.Digraph,
-    region: Region,
-    frames: Mapping[Region, Cluster],
-    inside: Mapping[Region, list[Box]],
-) -> None:
+def _fill(dot: graphviz.Digraph, cluster: Cluster) -> None:
     """Write the boxes of a frame and the frames within it."""
-    own_id = frames[region].id if region else ""
-    for box in inside.get(region, ()):
-        _add_box(dot, box, region)
-    for inner, frame in frames.items():
-        if frame.parent == own_id:
-            with dot.subgraph(name=f"cluster_{frame.id}", graph_attr=_frame_attributes(frame)) as sub:
-                _fill(sub, inner, frames, inside)
+    for box in cluster.boxes:
+        _add_box(dot, box, cluster.region)
+    for inner in cluster.inner:
+        name = f"cluster_{inner.id}"
+        with dot.subgraph(name=name, graph_attr=_frame_attributes(inner)) as frame:
+            _fill(frame, inner)
 
 
-def _frame_attributes(frame: Cluster) -> dict[str, str]:
+def _frame_attributes(cluster: Cluster) -> dict[str, str]:
+    is_block = cluster.region[-1].is_block
     return {
-        "label": _text(frame.label),
-        "id": frame.id,
-        "class": "block" if frame.is_block else "module",
-        "tooltip": _tip(frame.tooltip),
-        "style": "filled,dashed" if frame.is_block else "filled,rounded",
+        "label": _plain(region_label(cluster.region)),
+        "id": cluster.id,
+        "class": "block" if is_block else "module",
+        "tooltip": _tip(region_path(cluster.region)),
+        "style": "filled,dashed" if is_block else "filled,rounded",
         "fillcolor": "#8080800C",
         "color": "#80808080",
         "fontsize": "11",
@@ -171,13 +173,16 @@ def _frame_attributes(frame: Cluster) -> dict[str, str]:
 
 def _add_box(dot: graphviz.Digraph, box: Box, frame: Region) -> None:
     paint = _PAINT[box.status]
+    title = f"{SIGNS[box.status]} {box.title}".strip().split("\n")
+    lines = _small_lines(box, frame)
     dot.node(
         box.id,
-        label=_box_label(box, frame),
+        label=_box_label(title, lines),
         id=box.id,
         **{"class": f"{box.status} {box.role}"},
         tooltip=_tip(box.tooltip),
-        shape=_SHAPES[box.role],
+        **_SHAPES[box.role],
+        **(_size(title, lines) if box.role in _SLANTED else {}),
         style=f"{paint.style},rounded" if box.role is Role.OPERATION else paint.style,
         fillcolor=paint.fill,
         color=paint.border,
@@ -185,14 +190,31 @@ def _add_box(dot: graphviz.Digraph, box: Box, frame: Region) -> None:
     )
 
 
-def _box_label(box: Box, frame: Region) -> str:
-    sign = SIGNS[box.status]
-    title = "<BR/>".join(_text(line) for line in box.title.split("\n"))
+def _small_lines(box: Box, frame: Region) -> tuple[str, ...]:
+    """The box's lines, and the module that it lies in where that has no frame."""
     place = ".".join(level.label for level in box.region[len(frame) :])
-    lines = [f"<B>{sign + ' ' if sign else ''}{title}</B>"]
-    small = (*box.lines, *([f"in {place}"] if place else []))
-    lines.extend(f'<FONT POINT-SIZE="9">{_text(line)}</FONT>' for line in small)
-    return f"<{'<BR/>'.join(lines)}>"
+    is_said = not place or any(f"{place}." in line for line in box.lines)
+    return box.lines if is_said else (*box.lines, f"in {place}")
+
+
+def _box_label(title: Sequence[str], lines: Sequence[str]) -> str:
+    rows = [f"<B>{'<BR/>'.join(map(_text, title))}</B>"]
+    rows.extend(f'<FONT POINT-SIZE="{_LINE_SIZE}">{_text(line)}</FONT>' for line in lines)
+    return f"<{'<BR/>'.join(rows)}>"
+
+
+def _size(title: Sequence[str], lines: Sequence[str]) -> dict[str, str]:
+    """Room for the text in a shape with slanted sides, in inches, from the usual width of a letter."""
+    widths = (
+        *(len(line) * _TITLE_SIZE * 0.6 for line in title),
+        *(len(line) * _LINE_SIZE * 0.54 for line in lines),
+    )
+    height = 1.25 * (len(title) * _TITLE_SIZE + len(lines) * _LINE_SIZE) + 8
+    return {
+        "width": f"{(max(widths) + 8) * 1.22 / 72:.2f}",
+        "height": f"{height / 72:.2f}",
+        "fixedsize": "true",
+    }
 
 
 def _add_edge(dot: graphviz.Digraph, edge: Edge) -> None:
@@ -232,16 +254,24 @@ def _chips(tally: Tally) -> list[str]:
         (Status.CHANGED, tally.changed),
         (Status.SAME, tally.same),
     )
-    return [
-        f'<TD BGCOLOR="{_PAINT[status].fill}"><FONT COLOR="{_PAINT[status].text}">'
-        f"{SIGNS[status]} {count} {'the same' if status is Status.SAME else status}</FONT></TD>"
-        for status, count in counts
-    ] + ["<TD></TD>"]
+    return [*(_chip(status, count) for status, count in counts), "<TD></TD>"]
+
+
+def _chip(status: Status, count: int) -> str:
+    """A count on its colour, which so is explained; without colour where there is nothing of it."""
+    paint = _PAINT[status if count else Status.SAME]
+    words = f"{SIGNS[status]} {count} {'the same' if status is Status.SAME else status}".strip()
+    return f'<TD BGCOLOR="{paint.fill}"><FONT COLOR="{paint.text}">{words}</FONT></TD>'
 
 
 def _text(text: str) -> str:
     r"""Text for an HTML-like label, where Graphviz would read a plain `\N` as the node's name."""
     return html.escape(text).replace("\\", "\\\\")
+
+
+def _plain(text: str) -> str:
+    r"""Text for a label that is not HTML-like."""
+    return str(graphviz.escape(text.replace("&", "&amp;")))
 
 
 def _tip(text: str) -> str:

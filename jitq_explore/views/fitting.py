@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jitq_explore.views.boxes import Picture, Status
 from jitq_explore.views.focus import count_islands, near_changes, show_only
-from jitq_explore.views.folding import fold_stretches, fold_to_depth, fold_unchanged
+from jitq_explore.views.folding import fold_alike, fold_stretches, fold_to_depth
 
 MAX_NODES = 100
 """Boxes that a picture stays legible with."""
@@ -22,7 +22,7 @@ def fit(picture: Picture, max_nodes: int = MAX_NODES, hops: int | None = None) -
     `hops` asks for only what changed and what lies at most so many edges from it, however small
     the picture is. Otherwise everything is drawn where it fits; else what changed and its
     neighbours, or what changed alone, where that hangs together; else modules become one box each,
-    those without changes first, then the innermost; and where there are no modules, stretches of
+    those without changes first, those that are new or gone as a whole next, then the innermost; and where there are no modules, stretches of
     nodes do. ValueError for a `max_nodes` below 4 and a negative `hops`.
     """
     if max_nodes < _FEWEST:
@@ -48,17 +48,14 @@ def _focused_or_folded(picture: Picture, max_nodes: int) -> Iterator[Picture]:
 
 
 def _folded(picture: Picture, max_nodes: int) -> Iterator[Picture]:
-    # Without any change the whole picture would be one box.
-    spare = fold_unchanged if _has_changes(picture) else _as_it_is
-    yield spare(picture)
+    # Without any change, folding what is alike would leave one box.
+    alike = (Status.SAME, Status.ADDED, Status.REMOVED) if _has_changes(picture) else ()
+    yield fold_alike(picture, alike[:1])
+    yield fold_alike(picture, alike)
     for depth in range(max(len(box.region) for box in picture.boxes), 0, -1):
         picture = fold_to_depth(picture, depth)
-        yield spare(picture)
+        yield fold_alike(picture, alike)
     yield fold_stretches(picture, max_nodes)
-
-
-def _as_it_is(picture: Picture) -> Picture:
-    return picture
 
 
 def _has_changes(picture: Picture) -> bool:

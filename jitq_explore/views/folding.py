@@ -6,7 +6,7 @@ Every function takes a `Picture` and gives a new one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import groupby
@@ -23,24 +23,28 @@ from jitq_explore.views.boxes import (
     region_label,
     region_path,
 )
+from jitq_explore.views.flow import Flow
+from jitq_explore.views.labels import LINE_WIDTH
 from jitq_explore.views.printable import shorten_end
 
 _PORTS = (Role.INPUT, Role.OUTPUT)
 _FOLDED = "drawn as one box each"
 
 
-def fold_unchanged(picture: Picture) -> Picture:
-    """Each module without any change as one box, the largest such modules."""
-    busy: set[Region] = set()
+def fold_alike(picture: Picture, statuses: Collection[Status]) -> Picture:
+    """Each module whose boxes all have one and the same of these statuses, the largest such."""
+    found: dict[Region, set[Status]] = {}
     for box in picture.boxes:
-        if box.status is not Status.SAME:
-            busy.update(box.region[:depth] for depth in range(len(box.region) + 1))
+        for depth in range(1, len(box.region) + 1):
+            found.setdefault(box.region[:depth], set()).add(box.status)
 
-    def quiet(box: Box) -> Region | None:
+    def largest(box: Box) -> Region | None:
+        if box.status not in statuses:
+            return None
         prefixes = (box.region[:depth] for depth in range(1, len(box.region) + 1))
-        return next((prefix for prefix in prefixes if prefix not in busy), None)
+        return next((prefix for prefix in prefixes if len(found[prefix]) == 1), None)
 
-    return _fold_regions(picture, quiet)
+    return _fold_regions(picture, largest)
 
 
 def fold_to_depth(picture: Picture, depth: int) -> Picture:
@@ -65,17 +69,24 @@ def fold_stretches(picture: Picture, max_nodes: int) -> Picture:
 
 
 def _fold_regions(picture: Picture, region_of: Callable[[Box], Region | None]) -> Picture:
-    """Boxes for which `region_of` gives the same region as one box; a lone one stays as it is."""
+    """Boxes for which `region_of` gives the same region as one box; a lone one stays as it is.
+
+    A module that is called twice, with something else in between, is two boxes: one would be both
+    before and behind what lies between.
+    """
     members: dict[Region, list[Box]] = {}
     for box in picture.boxes:
         region = region_of(box)
         if region:
             members.setdefault(region, []).append(box)
+    flow = Flow(picture)
     groups: dict[str, Box] = {}
     for region, boxes in members.items():
-        if len(boxes) > 1:
-            group = _group(region_id(region), region_label(region), region, boxes)
-            groups.update({box.id: group for box in boxes})
+        for number, part in enumerate(flow.calls(boxes)):
+            if len(part) > 1:
+                box_id = region_id(region) + (f"-{number}" if number else "")
+                group = _group(box_id, region_label(region), region, part)
+                groups.update({box.id: group for box in part})
     return _with_groups(picture, groups, "modules")
 
 
@@ -83,16 +94,24 @@ def _group(box_id: str, title: str, region: Region, members: Sequence[Box]) -> B
     tally = reduce(Tally.__add__, (box.tally for box in members))
     kinds = Counter(box.title.replace("\n", " ") for box in members if box.role is not Role.GROUP)
     most = ", ".join(f"{kind} ×{count}" for kind, count in kinds.most_common(12))
+    heart = ", ".join(dict.fromkeys(_weighted(members))) if region else most
     return Box(
         id=box_id,
         role=Role.GROUP,
         status=_status(tally, members),
         title=title or f"{len(members)} in a row",
-        lines=(str(tally), *([shorten_end(most, 38)] if not title else [])),
+        lines=(*([shorten_end(heart, LINE_WIDTH)] if heart else []), str(tally)),
         tooltip="\n".join(line for line in (region_path(region), str(tally), most) if line),
         region=region[:-1],
         tally=tally,
     )
+
+
+def _weighted(members: Iterable[Box]) -> Iterator[str]:
+    """What in a module works with weights: that tells best what kind of module it is."""
+    for box in members:
+        if any(line.startswith("weight: ") for line in box.lines) and box.role is Role.OPERATION:
+            yield box.title.replace("\n", " ")
 
 
 def _status(tally: Tally, members: Iterable[Box]) -> Status:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from jitq_explore.snapshots.diff import Match
-from jitq_explore.snapshots.graph import Attribute, Graph, Node, show_attribute, show_attributes
+from jitq_explore.snapshots.graph import (
+    Attribute,
+    Graph,
+    Node,
+    settled_branch,
+    show_attribute,
+    show_attributes,
+)
 from jitq_explore.snapshots.source import short_source
 from jitq_explore.views.boxes import Role
 from jitq_explore.views.printable import printable, shorten, shorten_end
@@ -12,7 +19,7 @@ LINE_WIDTH = 38
 """The longest small line in a box, in characters."""
 
 _CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-_POOL = ("input", "kernel", "stride", "padding", "dilation")
+_POOL = ("input", "kernel", "stride", "padding", "dilation", "ceil mode")
 _NORM = ("input", "weight", "bias", "mean", "variance", "training", "momentum", "eps")
 
 # A snapshot holds no schemas, so the few names that make a label readable are kept here.
@@ -35,6 +42,7 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "aten::dropout": ("input", "p", "training"),
     "aten::quantize_per_tensor": ("input", "scale", "zero point", "dtype"),
     "aten::quantize_per_channel": ("input", "scales", "zero points", "axis", "dtype"),
+    "prim::Loop": ("at most", "while"),
     "quantized::conv2d": ("input", "weight", "scale", "zero point"),
     "quantized::conv2d_relu": ("input", "weight", "scale", "zero point"),
     "quantized::linear": ("input", "weight", "scale", "zero point"),
@@ -51,6 +59,7 @@ _USUAL = {
     ("groups", "1"),
     ("alpha", "1"),
     ("transposed", "False"),
+    ("ceil mode", "False"),
     ("output padding", "0"),
 }
 """Settings not worth a word."""
@@ -112,22 +121,26 @@ def detail_lines(node: Node, graph: Graph, folded: frozenset[str]) -> tuple[str,
     """At most two short lines: the parameter that the node works with, and its settings."""
     paths, settings = [], []
     for name, text in operands(node, graph, folded).items():
+        is_unnamed = name.startswith("input ")
         if name in _QUIET or (name, text) in _USUAL or text == "None":
+            continue
+        if is_unnamed and text in ("True", "False"):
             continue
         if _looks_like_path(name, text):
             paths.append(f"{name}: {shorten(text, LINE_WIDTH - len(name) - 2)}")
         else:
-            settings.append(text if name.startswith("input ") else f"{name} {text}")
+            settings.append(text if is_unnamed else f"{name} {text}")
     line = " · ".join(settings)
     return (*paths[:1], *([line] if 0 < len(line) <= LINE_WIDTH else []))
 
 
 def change_lines(match: Match, old: dict[str, str], new: dict[str, str]) -> tuple[str, ...]:
     """At most two short lines: what differs, old → new. The kind is left to the title."""
+    # What is in one of them only is drawn in the other one, so it can be seen there.
     differing = [
-        f"{name}: {shorten(old.get(name, 'none'), 16)} → {shorten(new.get(name, 'none'), 16)}"
-        for name in dict.fromkeys((*old, *new))
-        if old.get(name) != new.get(name)
+        f"{name}: {shorten(text, 16)} → {shorten(new[name], 16)}"
+        for name, text in old.items()
+        if new.get(name, text) != text
     ]
     told = [
         f"{what}: {shorten_end(before, 16)} → {shorten_end(after, 16)}"
@@ -168,6 +181,9 @@ def operand(value: str, graph: Graph, folded: frozenset[str]) -> str | None:
         return printable(_constant(node.attributes.get("value")))
     if node.kind == "prim::GetAttr":
         return printable(_attribute_path(value, graph))
+    if node.blocks:
+        settled = settled_branch(graph, value)
+        return operand(settled, graph, folded) if settled else None
     items = [operand(name, graph, folded) or "" for name in node.inputs]
     if items and len(set(items)) == 1 and len(items) <= 3:
         return items[0]  # a stride of [2, 2] reads as 2

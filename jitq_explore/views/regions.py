@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from os.path import commonprefix
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from itertools import takewhile
+from typing import TypeVar
 
 from jitq_explore.snapshots.graph import Graph, Node
-from jitq_explore.views.boxes import Level, Region, Role, Status
+from jitq_explore.views.boxes import Box, Edge, Level, Region, Role, Status
 from jitq_explore.views.labels import role_of
 from jitq_explore.views.printable import printable
 from jitq_explore.views.union import Item
+from jitq_explore.views.wiring import is_settled
+
+T = TypeVar("T")
 
 _HELPERS = (Role.OBSERVER, Role.QUANTIZE, Role.DEQUANTIZE)
 
@@ -27,13 +33,13 @@ def regions_of(
     for item in items:
         if item.status is not Status.REMOVED:
             regions[item.id] = _below(in_block[item.node.block], _path_of(item))
-            in_block.update(_blocks(item.node, item.id, regions[item.id]))
+            in_block.update(_blocks(after, item.node, item.id, regions[item.id]))
     in_block_before: dict[str, Region] = {"": ()}
     for node in before.nodes:
         box = box_before[node.id]
         if box not in regions:
             regions[box] = _below(in_block_before[node.block], node.module_path)
-        in_block_before.update(_blocks(node, box, regions[box]))
+        in_block_before.update(_blocks(before, node, box, regions[box]))
     return regions
 
 
@@ -43,7 +49,7 @@ def _path_of(item: Item) -> str:
         return item.node.module_path
     main = [node for node in item.match.before if role_of(node) not in _HELPERS]
     paths = [node.module_path.split(".") for node in main or item.match.before]
-    return ".".join(commonprefix(paths))
+    return ".".join(reduce(_common, paths)) if paths else ""
 
 
 def _below(around: Region, path: str) -> Region:
@@ -56,9 +62,45 @@ def _below(around: Region, path: str) -> Region:
     return (*around, *(Level(name, printable(name)) for name in inner))
 
 
-def _blocks(node: Node, box: str, region: Region) -> dict[str, Region]:
+def _blocks(graph: Graph, node: Node, box: str, region: Region) -> dict[str, Region]:
+    """The node's blocks -> their regions. What an If always enters is no place of its own."""
+    if is_settled(graph, node):
+        return dict.fromkeys(node.blocks, region)
     labels = ("If: true", "If: false") if node.kind == "prim::If" else ("Loop body",)
     return {
         block: (*region, Level(f"{box}:{number}", label, is_block=True))
         for number, (block, label) in enumerate(zip(node.blocks, labels, strict=False))
     }
+
+
+def settle_helpers(boxes: Sequence[Box], edges: Iterable[Edge]) -> list[Box]:
+    """Observers, quantize and dequantize moved to where the ops they stand between have in common.
+
+    torch adds many of them to the model itself, even those between two ops of one submodule.
+    """
+    by_id = {box.id: box for box in boxes}
+    around: dict[str, list[str]] = {}
+    for edge in edges:
+        around.setdefault(edge.tail, []).append(edge.head)
+        around.setdefault(edge.head, []).append(edge.tail)
+
+    def settled(box: Box) -> Region:
+        ops: list[Sequence[Level]] = []
+        seen, ahead = {box.id}, [box.id]
+        while ahead:
+            for near in around.get(ahead.pop(), ()):
+                if by_id[near].role not in _HELPERS:
+                    ops.append(by_id[near].region)
+                elif near not in seen:
+                    seen.add(near)
+                    ahead.append(near)
+        common = tuple(reduce(_common, ops)) if ops else ()
+        return common if common[: len(box.region)] == box.region else box.region
+
+    return [replace(b, region=settled(b)) if b.role in _HELPERS else b for b in boxes]
+
+
+def _common(one: Sequence[T], other: Sequence[T]) -> Sequence[T]:
+    """What both begin with."""
+    pairs = zip(one, other, strict=False)
+    return one[: sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))]

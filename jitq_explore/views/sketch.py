@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -11,7 +11,7 @@ from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.views import labels
 from jitq_explore.views.boxes import Box, Edge, Picture, Role, Status, Tally, svg_id
 from jitq_explore.views.printable import printable, shorten
-from jitq_explore.views.regions import regions_of
+from jitq_explore.views.regions import regions_of, settle_helpers
 from jitq_explore.views.union import Item, union_of, union_of_one
 from jitq_explore.views.wiring import Wire, Wiring
 
@@ -42,9 +42,10 @@ class _Sketch:
         nodes = [self.box(item) for item in self.items if not self.is_folded(item)]
         boxes = (*self.ports(Role.INPUT), *nodes, *self.ports(Role.OUTPUT))
         drawn = {box.id for box in boxes}
-        edges = tuple(edge for edge in self.edges() if drawn.issuperset((edge.tail, edge.head)))
+        edges = [edge for edge in self.edges() if drawn.issuperset((edge.tail, edge.head))]
+        boxes = tuple(settle_helpers(boxes, edges))
         tally = reduce(Tally.__add__, (Tally.one(item.status) for item in self.items), Tally())
-        return Picture(boxes, edges, title, tally, tuple(self.notes()))
+        return Picture(boxes, without_detoured(boxes, edges), title, tally, tuple(self.notes()))
 
     def wiring(self, item: Item) -> Wiring:
         return self.new if _is_after(item) else self.old
@@ -66,7 +67,7 @@ class _Sketch:
         folded = [Tally.one(item.status) for item in self.items if self.is_folded(item)]
         tally = reduce(Tally.__add__, folded, Tally())
         if tally.status is not Status.SAME:
-            yield f"of these, constants and attribute reads, shown in labels only: {tally}"
+            yield f"of these {tally} not drawn: constants and attribute reads (in labels), checks"
 
     def box(self, item: Item) -> Box:
         node, wiring = item.node, self.wiring(item)
@@ -130,6 +131,31 @@ class _Sketch:
         tail = boxes[wire.tail.id] if isinstance(wire.tail, Node) else f"i-{wire.tail}"
         head = boxes[wire.head.id] if isinstance(wire.head, Node) else f"o-{wire.head}"
         return tail, head, wire.is_back
+
+
+def without_detoured(boxes: Iterable[Box], edges: Sequence[Edge]) -> tuple[Edge, ...]:
+    """The edges without those that are gone only because added boxes were put in their way.
+
+    The boxes say it already, and a line past each of them would hide it.
+    """
+    added = {box.id for box in boxes if box.status is Status.ADDED}
+    detours: dict[str, list[str]] = {}
+    for edge in edges:
+        if edge.status is Status.ADDED:
+            detours.setdefault(edge.tail, []).append(edge.head)
+
+    def is_detoured(edge: Edge) -> bool:
+        ahead, seen = list(detours.get(edge.tail, ())), {edge.tail}
+        while ahead:
+            box = ahead.pop()
+            if box == edge.head:
+                return True
+            if box in added and box not in seen:
+                ahead.extend(detours.get(box, ()))
+            seen.add(box)
+        return False
+
+    return tuple(e for e in edges if e.status is not Status.REMOVED or not is_detoured(e))
 
 
 def _is_after(item: Item) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from jitq_explore.snapshots.graph import Graph, Node
+from jitq_explore.snapshots.graph import Graph, Node, constant_value, settled_branch
 
 _FOLLOWERS = ("prim::GetAttr", "prim::ListConstruct", "prim::TupleConstruct")
 _LOOP = "prim::Loop"
+_RAISE = "prim::RaiseException"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,20 @@ class Wire:
     is_back: bool = False
 
 
+def is_settled(graph: Graph, node: Node) -> bool:
+    """Whether the node is an If that always goes the same way."""
+    return node.kind == "prim::If" and constant_value(graph, node.inputs[0]) is not None
+
+
 @dataclass(frozen=True)
 class Wiring:
-    """One graph without the nodes that are shown in the labels of their users.
+    """One graph without the nodes that would say nothing as boxes of their own.
 
-    These are the constants, lists made of constants, and the attribute reads that lead from the
-    model to a submodule or a parameter: drawn as nodes, the shared ones among them would tie the
-    whole picture together.
+    These are the constants, the lists made of constants and the attribute reads that lead from the
+    model to a submodule or a parameter: they are shown in the labels of their users, for drawn as
+    nodes the shared ones among them would tie the whole picture together. Also what scripted code
+    is full of and what computes nothing: Ifs that always go the same way, with what they never
+    reach, and checks that only ever raise an error, with what they look at.
     """
 
     graph: Graph
@@ -38,12 +46,42 @@ class Wiring:
         """The ids of the nodes that are not drawn."""
         found: set[str] = set()
         quiet = {name for name in self.graph.inputs if self.is_module(name)}
+        never_entered: set[str] = set()
         for node in self.graph.nodes:
             is_quiet = node.kind in _FOLLOWERS and quiet.issuperset(node.inputs)
-            if node.is_constant or is_quiet:
+            if node.block in never_entered:
+                never_entered.update(node.blocks)
+                found.add(node.id)
+            elif is_settled(self.graph, node):
+                never_entered.add(self._other_block(node))
+                found.add(node.id)
+            elif node.is_constant or is_quiet:
                 found.add(node.id)
                 quiet.update(node.outputs)
-        return frozenset(found)
+        return frozenset(found | self._checks(found))
+
+    def _other_block(self, settled: Node) -> str:
+        condition = constant_value(self.graph, settled.inputs[0])
+        return settled.blocks[1 if condition and condition[0] else 0]
+
+    def _checks(self, folded: set[str]) -> set[str]:
+        """The Ifs that do nothing but raise an error, and the nodes that only serve these."""
+        returned = {name for block in self.graph.blocks.values() for name in block.outputs}
+        returned.update(self.graph.outputs)
+        busy_blocks: set[str] = set()  # those in which more is done than an error raised
+        found: set[str] = set()
+        for node in reversed(self.graph.nodes):
+            users = {user.id for name in node.outputs for user in self.graph.consumers.get(name, ())}
+            if node.blocks and not node.outputs:
+                is_check = busy_blocks.isdisjoint(node.blocks)
+            else:
+                serves_check = bool(users) and users <= found and returned.isdisjoint(node.outputs)
+                is_check = node.kind == _RAISE or (serves_check and not _has_effects(node))
+            if is_check:
+                found.add(node.id)
+            elif node.id not in folded:
+                busy_blocks.add(node.block)
+        return found
 
     @cached_property
     def inputs(self) -> tuple[int, ...]:
@@ -86,8 +124,8 @@ class Wiring:
 
     def _source(self, value: str) -> Node | int | None:
         """The drawn node, or the position of the graph input, that the value comes from."""
-        while value in self._first_round:
-            value = self._first_round[value]
+        while inner := self._first_round.get(value) or settled_branch(self.graph, value):
+            value = inner
         node = self.graph.producers.get(value)
         if node is not None:
             return None if node.id in self.folded else node
@@ -119,3 +157,9 @@ class Wiring:
             for loop, inputs in self._loops
             for inner, outer in zip(inputs[1:], loop.inputs[2:], strict=False)
         }
+
+
+def _has_effects(node: Node) -> bool:
+    """Whether the node does more than make its outputs: blocks, or `add_` and the like."""
+    name = node.kind.rpartition("::")[2]
+    return bool(node.blocks) or (name.endswith("_") and not name.startswith("__"))

@@ -1,0 +1,1 @@
+"""A recording to step through: ipywidgets around what `views` makes printable."""

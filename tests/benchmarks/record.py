@@ -1,0 +1,150 @@
+"""What recording costs, against the same calls of stock torch.
+
+    python tests/benchmarks/record.py [--depth 18] [--batches 4]
+
+Each figure is measured in a fresh process; the measurements are interleaved, and the best of three
+counts. CPU seconds of one thread, since the machine may be busy. Two ratios are printed:
+
+added   snapshots, module states, flattened graphs and tables of all stages,
+        over torch's own prepare + convert (calibration not counted)
+whole   a recorded static quantization from model to recording, calibration included,
+        over torch's quantize_jit
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+ROUNDS = 3
+SIDES = ("torch", "jitq_explore")
+
+
+def cpu_of(action: Callable[[], object]) -> float:
+    start = time.process_time()
+    action()
+    return time.process_time() - start
+
+
+def timed(function: Callable[..., object], spent: list[float]) -> Callable[..., object]:
+    """The function, which notes the CPU seconds of each call."""
+
+    def timed_function(*arguments: object) -> object:
+        start = time.process_time()
+        try:
+            return function(*arguments)
+        finally:
+            spent.append(time.process_time() - start)
+
+    return timed_function
+
+
+def calibrate(model, batches) -> None:
+    import torch
+
+    with torch.no_grad():
+        for batch in batches:
+            model(batch)
+
+
+def measure_torch(depth: int, batches: int) -> dict[str, float]:
+    from generated import images, scripted_resnet
+    from torch.ao.quantization import get_default_qconfig
+
+    stock = importlib.import_module("torch.ao.quantization.quantize_jit")
+    qconfig = {"": get_default_qconfig("fbgemm")}
+    model, data = scripted_resnet(depth), images(batches)
+    prepared: list = []
+    prepare = cpu_of(lambda: prepared.append(stock.prepare_jit(model, qconfig)))
+    feed = cpu_of(lambda: calibrate(prepared[0], data))
+    convert = cpu_of(lambda: stock.convert_jit(prepared[0], inplace=True))
+    return {"passes": prepare + convert, "calibration": feed, "whole": prepare + feed + convert}
+
+
+def measure_jitq_explore(depth: int, batches: int) -> dict[str, float]:
+    from generated import images, scripted_resnet
+    from torch.ao.quantization import get_default_qconfig
+
+    import jitq_explore as jq
+    from jitq_explore.capture import run_log, session
+
+    # torch's own work within a session: the stages themselves, and scripting the observers.
+    spent: list[float] = []
+    run_log._run = timed(run_log._run, spent)
+    session.script_qconfig_dict = timed(session.script_qconfig_dict, spent)
+    qconfig = {"": get_default_qconfig("fbgemm")}
+    model, data = scripted_resnet(depth), images(batches)
+    # pandas is loaded by the first table; its import is no part of a recording.
+    importlib.import_module("jitq_explore.views.tables")
+    recorded: list = []
+    whole = cpu_of(
+        lambda: recorded.append(
+            jq.Session.static(model, qconfig, calibrate, [data], progress=False).run()
+        )
+    )
+    recording = recorded[0]
+
+    def look() -> None:
+        for stage in recording:
+            stage.after.graph()
+        jq.stage_table(recording)
+        jq.observer_table(recording)
+        jq.quant_node_table(recording)
+
+    looking = cpu_of(look)
+    prepared = recording["insert_observers"].after.graph()
+    return {"added": whole - sum(spent) + looking, "whole": whole, "nodes": len(prepared)}
+
+
+def in_fresh_process(side: str, depth: int, batches: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--measure", side]
+    command += ["--depth", str(depth), "--batches", str(batches)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def best(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {name: min(run[name] for run in runs) for name in runs[0]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--depth", type=int, choices=(18, 50, 152), default=18)
+    parser.add_argument("--batches", type=int, default=4, help="calibration batches of 8 images")
+    parser.add_argument("--measure", choices=SIDES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        import torch
+
+        warnings.simplefilter("ignore")
+        torch.set_num_threads(1)
+        measure = measure_torch if options.measure == "torch" else measure_jitq_explore
+        print(json.dumps(measure(options.depth, options.batches)))
+        return
+    runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    for _ in range(ROUNDS):
+        for side in SIDES:
+            runs[side].append(in_fresh_process(side, options.depth, options.batches))
+    stock, ours = best(runs["torch"]), best(runs["jitq_explore"])
+    print(
+        f"ResNet of {options.depth} layers, width 16, {options.batches} batches of 8 images 32×32"
+    )
+    print(f"prepared graph, flattened, observers included: {ours['nodes']:.0f} nodes")
+    print(
+        f"torch prepare + convert {stock['passes']:.2f} s, quantize_jit {stock['whole']:.2f} s CPU"
+    )
+    print(f"jitq_explore added {ours['added']:.2f} s, whole {ours['whole']:.2f} s CPU")
+    print(f"added ÷ (prepare + convert) = {ours['added'] / stock['passes']:.2f}   (at most 1.0)")
+    print(f"whole ÷ quantize_jit        = {ours['whole'] / stock['whole']:.2f}   (at most 1.0)")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    main()
