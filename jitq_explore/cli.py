@@ -130,7 +130,7 @@ def show(options: argparse.Namespace) -> None:
     try:
         recording = load(options.recording)
     except (ArchiveError, OSError) as error:
-        raise BadInputError(str(error)) from error
+        raise BadInputError(_what(error)) from error
     if options.stage is None:
         _say(recording_text(recording))
     elif options.stage in recording:
@@ -362,9 +362,13 @@ def _safe(text: str) -> str:
 
 def _what(error: Exception) -> str:
     """An error as one sentence: its message, and its type where the message alone says little."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     # str of a KeyError is its message in quotes.
     message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    text = lines[0] if lines else "no message"
+    # torch.jit.Error begins with a stack of source lines; what went wrong stands at its end.
+    is_from_torchscript = bool(lines) and "TorchScript" in lines[0]
+    text = lines[-1 if is_from_torchscript else 0] if lines else "no message"
     expected = isinstance(error, (BadInputError, RunFailedError, ValueError, OSError))
     return text if expected else f"{type(error).__name__}: {text}"

@@ -15,7 +15,7 @@ def explore(session_or_recording: Session | Recording, stage: str | None = None)
     """A widget that steps through the stages of a run: what each changed, drawn and in tables.
 
     A session's stages to come can be run from the widget; a recording is read-only. `stage` is the
-    one to begin with. TypeError for anything else, ValueError for a stage that has not been recorded.
+    one to begin with. TypeError for anything else, ValueError for a stage that is not recorded.
     """
     from jitq_explore.widgets.explorer import Explorer
 
@@ -23,7 +23,7 @@ def explore(session_or_recording: Session | Recording, stage: str | None = None)
     if isinstance(given, Recording):
         return Explorer(given, stage=stage)
     # By what it can do, so that a recording is explored without loading torch.
-    if all(hasattr(given, name) for name in ("recording", "stages", "step")):
+    if isinstance(getattr(given, "recording", None), Recording) and hasattr(given, "step"):
         return Explorer(given.recording, given, stage)
     raise TypeError(
         f"cannot explore {_what(given)}: it must be a Session (jq.Session.static(model, …)) or a "

@@ -23,7 +23,7 @@ require_supported_torch()
 
 from torch.ao.quantization.qconfig import QConfig  # noqa: E402
 from torch.ao.quantization.quant_type import QuantType  # noqa: E402
-from torch.jit._script import RecursiveScriptModule  # noqa: E402
+from torch.jit._script import ScriptModule  # noqa: E402
 
 from jitq_explore.capture.qconfigs import (  # noqa: E402
     about_model,
@@ -71,12 +71,12 @@ def _check_is_script_module(model: object) -> None:
     check_is_script_module(model)
 
 
-def _check_forward_method(model: RecursiveScriptModule) -> None:
+def _check_forward_method(model: ScriptModule) -> None:
     """ValueError unless the model has a compiled `forward`."""
     check_forward_method(model)
 
 
-def fuse_conv_bn_jit(model: RecursiveScriptModule, inplace: bool = False) -> RecursiveScriptModule:
+def fuse_conv_bn_jit(model: ScriptModule, inplace: bool = False) -> ScriptModule:
     """Fold every BatchNorm that follows a convolution into it. For models in eval mode."""
     _log_use("fuse_conv_bn_jit")
     with noted(AttributeError, about_model(model)):
@@ -85,11 +85,11 @@ def fuse_conv_bn_jit(model: RecursiveScriptModule, inplace: bool = False) -> Rec
 
 
 def _prepare_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     qconfig_dict: QConfigDict,
     inplace: bool = False,
     quant_type: QuantType = QuantType.STATIC,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """Fold, then insert observers; the errors are those of `prepare_jit`."""
     _check_is_script_module(model)
     _check_forward_method(model)
@@ -100,12 +100,12 @@ def _prepare_jit(
 
 
 def _prepare_ondevice_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     qconfig_dict: QConfigDict,
     method_name: str = "forward",
     inplace: bool = False,
     quant_type: QuantType = QuantType.STATIC,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """Add the observing method for one of the model's methods; inlines it in the given model.
 
     The errors are those of `prepare_jit`, and RuntimeError for a method that does not exist.
@@ -120,8 +120,8 @@ def _prepare_ondevice_jit(
 
 
 def prepare_jit(
-    model: RecursiveScriptModule, qconfig_dict: QConfigDict, inplace: bool = False
-) -> RecursiveScriptModule:
+    model: ScriptModule, qconfig_dict: QConfigDict, inplace: bool = False
+) -> ScriptModule:
     """The model with observers, to be run on calibration data and then given to `convert_jit`.
 
     ValueError for a model that is not scripted or traced or has no `forward`, and for keys that are
@@ -132,20 +132,20 @@ def prepare_jit(
 
 
 def prepare_dynamic_jit(
-    model: RecursiveScriptModule, qconfig_dict: QConfigDict, inplace: bool = False
-) -> RecursiveScriptModule:
+    model: ScriptModule, qconfig_dict: QConfigDict, inplace: bool = False
+) -> ScriptModule:
     """`prepare_jit` for dynamic quantization: only weights are observed, no data is needed."""
     _log_use("prepare_dynamic_jit")
     return _prepare_jit(model, qconfig_dict, inplace, quant_type=QuantType.DYNAMIC)
 
 
 def _convert_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     inplace: bool = False,
     debug: bool = False,
     quant_type: QuantType = QuantType.STATIC,
     preserved_attrs: Sequence[str] | None = None,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """Insert quantize and dequantize, then finalize unless `debug`; then tidy up the graph.
 
     ValueError for a model that is no ScriptModule; the passes raise RuntimeError.
@@ -165,12 +165,12 @@ def _convert_jit(
 
 
 def _convert_ondevice_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     method_name: str,
     inplace: bool = False,
     debug: bool = False,
     quant_type: QuantType = QuantType.STATIC,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """Add the methods `quantize_<method_name>` and `quantized_<method_name>`.
 
     ValueError for a model that is no ScriptModule; AssertionError for another quant type than
@@ -189,11 +189,11 @@ def _convert_ondevice_jit(
 
 
 def convert_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     inplace: bool = False,
     debug: bool = False,
     preserved_attrs: Sequence[str] | None = None,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """The quantized model of one that `prepare_jit` made and that has seen calibration data.
 
     With `debug` it stops at quantize and dequantize nodes around float ops, and weights stay
@@ -208,11 +208,11 @@ def convert_jit(
 
 
 def convert_dynamic_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     inplace: bool = False,
     debug: bool = False,
     preserved_attrs: Sequence[str] | None = None,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """`convert_jit` for a model that `prepare_dynamic_jit` made."""
     _log_use("convert_dynamic_jit")
     return _convert_jit(
@@ -221,18 +221,18 @@ def convert_dynamic_jit(
 
 
 def _convert_ondevice_dynamic_jit(
-    model: RecursiveScriptModule, method_name: str, inplace: bool = False, debug: bool = False
-) -> RecursiveScriptModule:
+    model: ScriptModule, method_name: str, inplace: bool = False, debug: bool = False
+) -> ScriptModule:
     """`_convert_ondevice_jit` with the one quant type that it takes."""
     return _convert_ondevice_jit(model, method_name, inplace, debug, quant_type=QuantType.DYNAMIC)
 
 
 def _prepare_ondevice_dynamic_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     qconfig_dict: QConfigDict,
     method_name: str = "forward",
     inplace: bool = False,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """`_prepare_ondevice_jit` for dynamic quantization."""
     return _prepare_ondevice_jit(
         model, qconfig_dict, method_name, inplace, quant_type=QuantType.DYNAMIC
@@ -240,25 +240,25 @@ def _prepare_ondevice_dynamic_jit(
 
 
 def _quantize_ondevice_dynamic_jit_impl(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     qconfig_dict: QConfigDict,
     method_name: str,
     inplace: bool = False,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """Prepare on-device, convert on-device."""
     prepared = _prepare_ondevice_dynamic_jit(model, qconfig_dict, method_name, inplace)
     return _convert_ondevice_dynamic_jit(prepared, method_name, inplace)
 
 
 def _quantize_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     qconfig_dict: QConfigDict,
     run_fn: Callable[..., object] | None = None,
     run_args: Sequence[Any] | None = None,
     inplace: bool = False,
     debug: bool = False,
     quant_type: QuantType = QuantType.STATIC,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """Prepare, calibrate unless dynamic, convert.
 
     The conversion is always in place: `inplace` is about the model that is passed in, and the
@@ -281,13 +281,13 @@ def _quantize_jit(
 
 
 def quantize_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     qconfig_dict: QConfigDict,
     run_fn: Callable[..., object],
     run_args: Sequence[Any],
     inplace: bool = False,
     debug: bool = False,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """Quantize weights and activations: prepare, `run_fn(prepared, *run_args)`, convert.
 
     `run_fn` feeds calibration data to the prepared model. The errors are those of `prepare_jit` and
@@ -300,11 +300,11 @@ def quantize_jit(
 
 
 def quantize_dynamic_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     qconfig_dict: QConfigDict,
     inplace: bool = False,
     debug: bool = False,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """Quantize the weights of linear layers; activations are quantized at run time.
 
     The errors are those of `prepare_jit` and `convert_jit`.
@@ -316,11 +316,11 @@ def quantize_dynamic_jit(
 
 
 def _quantize_ondevice_dynamic_jit(
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     qconfig_dict: QConfigDict,
     method_name: str = "forward",
     inplace: bool = False,
-) -> RecursiveScriptModule:
+) -> ScriptModule:
     """A float model that can quantize itself where it is run.
 
     It gets, for `method_name="forward"`, the methods `reset_observers_forward()`,
@@ -332,7 +332,7 @@ def _quantize_ondevice_dynamic_jit(
 
 
 def _checked_and_scripted(
-    model: RecursiveScriptModule, qconfig_dict: QConfigDict
+    model: ScriptModule, qconfig_dict: QConfigDict
 ) -> dict[str, QConfig | None]:
     """The qconfig dict as the passes take it, or one of the errors of `prepare_jit`."""
     check_keys(qconfig_dict)
@@ -341,7 +341,7 @@ def _checked_and_scripted(
     return scripted
 
 
-def _tidied(model: RecursiveScriptModule) -> RecursiveScriptModule:
+def _tidied(model: ScriptModule) -> ScriptModule:
     """The same model, its graph without what is constant or unused."""
     return dce(constant_propagation(model, Options()), Options())
 

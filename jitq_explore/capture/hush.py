@@ -31,8 +31,8 @@ class Heard:
 def hushed(heard: Heard) -> Iterator[None]:
     """While open, standard error of C++ goes to a file; Python's own `sys.stderr` is not touched.
 
-    Warnings end up in `heard.messages`, each once; other output is written on when it closes. Where there
-    is no standard error to redirect, nothing happens.
+    Warnings end up in `heard.messages`, each once; other output is written on when it closes. Where
+    there is no standard error to redirect, nothing happens.
     """
     try:
         original = os.dup(2)

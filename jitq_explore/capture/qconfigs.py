@@ -83,7 +83,7 @@ def script_qconfig(qconfig: QConfig) -> QConfig:
     """
     activation = _scripted(qconfig.activation())
     weight = _scripted(qconfig.weight())
-    return QConfig(activation, weight)  # type: ignore[no-untyped-call]
+    return QConfig(activation, weight)
 
 
 def script_qconfig_dict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -10,6 +11,7 @@ from functools import lru_cache
 import torch
 
 from jitq_explore.capture.read_tensors import dtype_name, summarize
+from jitq_explore.capture.torch_types import CppGraph, CppNode
 from jitq_explore.snapshots.graph import Attribute, Block, Graph, Node, Value, plain_type
 from jitq_explore.snapshots.source import users_own
 
@@ -27,13 +29,14 @@ _PLAIN_KINDS = frozenset(
     {"prim::Constant", "prim::GetAttr", "prim::SetAttr", "prim::CallMethod", "prim::CallFunction",
      "prim::ListConstruct", "prim::TupleConstruct", "prim::TupleUnpack", "prim::ListUnpack"}
 )  # fmt: skip
-"""The commonest of torch's own kinds, none of which has blocks; ops of other namespaces have none."""
+"""The commonest of torch's own kinds, none of which has blocks; ops of other namespaces have
+none."""
 
 _DEEPEST_CALL = 100
 """Rounds of inlining. TorchScript has no recursion, so real call chains are far shorter."""
 
 
-def read_graph(graph: torch._C.Graph) -> Graph:
+def read_graph(graph: CppGraph) -> Graph:
     """A torch graph as plain data, node for node: nothing is inlined, folded or left out.
 
     Raises TypeError for anything but a `torch._C.Graph` (such as `module.graph`).
@@ -45,7 +48,7 @@ def read_graph(graph: torch._C.Graph) -> Graph:
     return _GraphReader().read(graph)
 
 
-def read_body(graph: torch._C.Graph, module_types: Collection[str]) -> Graph:
+def read_body(graph: CppGraph, module_types: Collection[str]) -> Graph:
     """One method's graph as plain data, with the functions it calls inlined.
 
     Calls of modules' methods stay calls: `module_types` are the printed types of all modules, by
@@ -78,7 +81,7 @@ class _GraphReader:
         self.lines: dict[str, str] = {}
         self.open_calls: list[tuple[str, ...]] = []
 
-    def read(self, graph: torch._C.Graph) -> Graph:
+    def read(self, graph: CppGraph) -> Graph:
         inputs = self.add_values(list(graph.inputs()))
         self.read_nodes(graph.nodes(), "")
         return Graph(
@@ -105,7 +108,7 @@ class _GraphReader:
     def names_of(self, values: Iterator[torch._C.Value]) -> tuple[str, ...]:
         return tuple([self.name_of(value) for value in values])
 
-    def read_nodes(self, nodes: Iterator[torch._C.Node], block: str) -> None:
+    def read_nodes(self, nodes: Iterator[CppNode], block: str) -> None:
         for node in nodes:
             kind = node.kind()
             if kind == _ENTER and self.called is not None:
@@ -115,7 +118,7 @@ class _GraphReader:
             elif self.called is None or not _is_function(node, kind):
                 self.read_node(node, kind, block)
 
-    def read_node(self, node: torch._C.Node, kind: str, block: str) -> None:
+    def read_node(self, node: CppNode, kind: str, block: str) -> None:
         own, lines = _frames(node.sourceRange())
         self.lines.update(lines)
         frames = own
@@ -139,7 +142,9 @@ class _GraphReader:
         )
         self.nodes.append(read)
         for block_id, content in zip(read.blocks, inner, strict=True):
-            self.blocks[block_id] = Block(block_id, read.id, self.add_values(list(content.inputs())), ())
+            self.blocks[block_id] = Block(
+                block_id, read.id, self.add_values(list(content.inputs())), ()
+            )
         for block_id, content in zip(read.blocks, inner, strict=True):
             self.read_nodes(content.nodes(), block_id)
             self.blocks[block_id] = Block(
@@ -154,12 +159,12 @@ def _has_no_blocks(kind: str) -> bool:
     return kind in _PLAIN_KINDS or not kind.startswith("prim::")
 
 
-def _is_function(node: torch._C.Node, kind: str) -> bool:
+def _is_function(node: CppNode, kind: str) -> bool:
     """A constant that names a function: left over where its call has been inlined."""
     return kind == "prim::Constant" and node.output().type().kind() == "FunctionType"
 
 
-def _attributes(node: torch._C.Node, kind: str) -> dict[str, Attribute]:
+def _attributes(node: CppNode, kind: str) -> dict[str, Attribute]:
     names = node.attributeNames()
     if not names:
         return {}
@@ -168,12 +173,12 @@ def _attributes(node: torch._C.Node, kind: str) -> dict[str, Attribute]:
     return {name: _attribute(node, name) for name in names}
 
 
-def _attribute(node: torch._C.Node, name: str) -> Attribute:
+def _attribute(node: CppNode, name: str) -> Attribute:
     # torch names the getter after the kind of the attribute: i, f, s, t, is, fs, ss, ival, …
     return plain(getattr(node, node.kindOf(name))(name))
 
 
-def _constant(node: torch._C.Node, name: str) -> Attribute:
+def _constant(node: CppNode, name: str) -> Attribute:
     value = _attribute(node, name)
     return bool(value) if str(node.output().type()) == "bool" else value
 
@@ -214,7 +219,7 @@ def _frames(source_range: str) -> tuple[tuple[str, ...], dict[str, str]]:
 def _highlighted(source_range: str) -> tuple[int, str]:
     """Column (from 0) and text of the line above the first row of tildes."""
     lines = source_range.splitlines()
-    for above, line in zip(lines[1:], lines[2:], strict=False):
+    for above, line in itertools.pairwise(lines[1:]):
         stripped = line.lstrip()
         if stripped.startswith("~"):
             return len(line) - len(stripped), above
@@ -238,23 +243,22 @@ def _path(hierarchy: str) -> str:
     return ".".join(name for name in names if name not in ("SELF", "UNKNOWN_INSTANCE"))
 
 
-def _foreign_calls(graph: torch._C.Graph, module_types: Collection[str]) -> bool:
+def _foreign_calls(graph: CppGraph, module_types: Collection[str]) -> bool:
     """Whether the graph calls anything but methods of modules."""
     if graph.findNode("prim::CallFunction", True) is not None:
         return True
     return any(
-        not _stays_a_call(node, module_types) for node in graph.findAllNodes("prim::CallMethod", True)
+        not _stays_a_call(node, module_types)
+        for node in graph.findAllNodes("prim::CallMethod", True)
     )
 
 
-def _stays_a_call(node: torch._C.Node, module_types: Collection[str]) -> bool:
+def _stays_a_call(node: CppNode, module_types: Collection[str]) -> bool:
     receiver = next(node.inputs()).type()
     return receiver.kind() != "ClassType" or str(receiver) in module_types
 
 
-def _hide_module_calls(
-    graph: torch._C.Graph, module_types: Collection[str]
-) -> dict[str, str]:
+def _hide_module_calls(graph: CppGraph, module_types: Collection[str]) -> dict[str, str]:
     """Put stand-ins in place of the calls that torch's inliner is to leave alone.
 
     Returns the names of their values -> the names these had.
@@ -275,7 +279,7 @@ def _hide_module_calls(
     return names
 
 
-def _inline_functions(graph: torch._C.Graph) -> list[tuple[str, ...]]:
+def _inline_functions(graph: CppGraph) -> list[tuple[str, ...]]:
     """Inline every function call, each between two marks; returns the frames of the marked calls.
 
     torch inlines a callee as it was cached, which after a run may itself still hold calls: hence
@@ -296,7 +300,7 @@ def _inline_functions(graph: torch._C.Graph) -> list[tuple[str, ...]]:
     return called
 
 
-def _calls(graph: torch._C.Graph) -> list[torch._C.Node]:
+def _calls(graph: CppGraph) -> list[CppNode]:
     methods = graph.findAllNodes("prim::CallMethod", True)
     return [
         *graph.findAllNodes("prim::CallFunction", True),

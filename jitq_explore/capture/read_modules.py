@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from jitq_explore.capture.read_graph import plain
 from jitq_explore.capture.read_tensors import TensorReader, contents, dtype_name, qparams_of
+from jitq_explore.capture.torch_types import CppModule
 from jitq_explore.snapshots.graph import plain_type
 from jitq_explore.snapshots.modules import QPARAM, AttributeState, ModuleState
 
@@ -28,7 +30,7 @@ _UNPACK: dict[str, Callable[..., tuple[torch.Tensor, torch.Tensor | None]]] = {
 }
 
 
-def walk(module: torch._C.ScriptModule, path: str = "") -> Iterator[tuple[str, torch._C.ScriptModule]]:
+def walk(module: CppModule, path: str = "") -> Iterator[tuple[str, CppModule]]:
     """Every submodule with its path, parents first; a module used twice comes under both paths."""
     yield path, module
     for name, child in torch._C.ModuleDict(module).items():
@@ -40,7 +42,7 @@ def is_observer(path: str) -> bool:
     return bool(_OBSERVER.search(path.rpartition(".")[2]))
 
 
-def type_name(module: torch._C.ScriptModule) -> str:
+def type_name(module: CppModule) -> str:
     """The printed TorchScript class, mangling counters included."""
     return str(module._type())
 
@@ -63,7 +65,7 @@ class ModuleReader:
         self.tensors = tensors
         self._members: dict[str, _Members] = {}
 
-    def read(self, path: str, module: torch._C.ScriptModule) -> ModuleState:
+    def read(self, path: str, module: CppModule) -> ModuleState:
         """The state of one module; an observer's attributes are left to its own reading."""
         group = type_name(module)
         if group not in self._members:
@@ -81,16 +83,16 @@ class ModuleReader:
             attributes={} if observer else self._attributes(module, members),
         )
 
-    def _attributes(
-        self, module: torch._C.ScriptModule, members: _Members
-    ) -> dict[str, AttributeState]:
+    def _attributes(self, module: CppModule, members: _Members) -> dict[str, AttributeState]:
         found = dict(members.constants)
         for name, type_text in members.attributes.items():
             if name not in _BOOKKEEPING:
                 kind = (
                     "parameter"
                     if name in members.parameters
-                    else "buffer" if name in members.buffers else "attribute"
+                    else "buffer"
+                    if name in members.buffers
+                    else "attribute"
                 )
                 value = module.getattr(name)
                 state = self._attribute(kind, type_text, value)
@@ -110,7 +112,11 @@ class ModuleReader:
 
     def _tensor(self, kind: str, type_text: str, tensor: torch.Tensor) -> AttributeState:
         stats = self.tensors.read(tensor)
-        value = float(contents(tensor).reshape(())) if tensor.numel() == 1 and tensor.dim() == 0 else None
+        value = (
+            float(contents(tensor).reshape(()))
+            if tensor.numel() == 1 and tensor.dim() == 0
+            else None
+        )
         if not tensor.is_quantized:
             return AttributeState(kind, type_text, value, stats)
         scale, zero_point, axis = qparams_of(tensor)
@@ -129,21 +135,30 @@ class ModuleReader:
         )  # fmt: skip
 
 
-def _members(module: torch._C.ScriptModule) -> _Members:
-    concrete = torch._C.ConcreteModuleType.from_jit_type(module._type())
-    attributes = {
+def attribute_types(module: CppModule) -> dict[str, str]:
+    """The module's attributes with their printed types; submodules and constants are none."""
+    concrete: Any = torch._C.ConcreteModuleType.from_jit_type(module._type())
+    return {
         name: plain_type(str(found[0] if isinstance(found, tuple) else found))
         for name, found in concrete.get_attributes().items()
     }
+
+
+def _names(found: Any) -> frozenset[str]:
+    return frozenset(name for name, _ in found.items())
+
+
+def _members(module: CppModule) -> _Members:
+    concrete: Any = torch._C.ConcreteModuleType.from_jit_type(module._type())
     constants = {
         name: AttributeState("constant", type(value).__name__, plain(value))
         for name, value in concrete.get_constants().items()
         if not (isinstance(value, list | tuple) and len(value) > MAX_ITEMS)
     }
     return _Members(
-        parameters=frozenset(name for name, _ in torch._C.ParameterDict(module).items()),
-        buffers=frozenset(name for name, _ in torch._C.BufferDict(module).items()),
-        attributes=attributes,
+        parameters=_names(torch._C.ParameterDict(module)),
+        buffers=_names(torch._C.BufferDict(module)),
+        attributes=attribute_types(module),
         constants=constants,
         methods=tuple(module._method_names()),
     )

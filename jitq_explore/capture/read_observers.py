@@ -6,11 +6,11 @@ import copy
 import math
 
 import torch
-from torch.jit._recursive import wrap_cpp_module
 
 from jitq_explore.capture.read_graph import plain
-from jitq_explore.capture.read_modules import type_name
+from jitq_explore.capture.read_modules import attribute_types, type_name
 from jitq_explore.capture.read_tensors import dtype_name
+from jitq_explore.capture.torch_types import CppModule, unoptimized, wrap
 from jitq_explore.snapshots.graph import Attribute, plain_type
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
 
@@ -40,7 +40,7 @@ class ObserverReader:
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}
 
-    def read(self, path: str, observer: torch._C.ScriptModule) -> ObserverReading:
+    def read(self, path: str, observer: CppModule) -> ObserverReading:
         """What one observer has seen, and the scale and zero point torch computes from it.
 
         Where nothing was seen there is no range and no scale: torch would warn and make one up.
@@ -70,20 +70,20 @@ class ObserverReader:
             settings=_settings(state),
         )
 
-    def _state(self, observer: torch._C.ScriptModule) -> dict[str, object]:
+    def _state(self, observer: CppModule) -> dict[str, object]:
         group = type_name(observer)
         if group not in self._names:
-            concrete = torch._C.ConcreteModuleType.from_jit_type(observer._type())
-            self._names[group] = frozenset(concrete.get_attributes())
+            self._names[group] = frozenset(attribute_types(observer))
         return {name: observer.getattr(name) for name in self._names[group]}
 
 
-def rehearse(observer: torch._C.ScriptModule, tensor: torch.Tensor) -> torch._C.ScriptModule:
+def rehearse(observer: CppModule, tensor: torch.Tensor) -> CppModule:
     """A copy of the observer that has seen the tensor; the observer itself stays as it was."""
-    twin = copy.deepcopy(wrap_cpp_module(observer))
-    with torch.no_grad(), torch.jit.optimized_execution(False):
+    twin = copy.deepcopy(wrap(observer))
+    with torch.no_grad(), unoptimized():
         twin(tensor)
-    return twin._c
+    copied: CppModule = twin._c
+    return copied
 
 
 def _numbers(value: object) -> tuple[float, ...]:
@@ -102,13 +102,13 @@ def _seen_without_range(state: dict[str, object]) -> bool:
     return bool(kept) if isinstance(kept, list) else True
 
 
-def _qparams(observer: torch._C.ScriptModule) -> tuple[tuple[float, ...], tuple[int, ...]]:
+def _qparams(observer: CppModule) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Scale and zero point as the observer itself computes them: what the next pass will use."""
     if not observer._has_method("calculate_qparams"):
         return (), ()
     try:
         # The optimising executor would spend more on compiling this than on running it.
-        with torch.no_grad(), torch.jit.optimized_execution(False):
+        with torch.no_grad(), unoptimized():
             found = observer._get_method("calculate_qparams")()
     except (RuntimeError, torch.jit.Error):  # a placeholder raises: it has no qparams
         return (), ()

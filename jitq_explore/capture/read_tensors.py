@@ -12,7 +12,8 @@ from jitq_explore.snapshots.graph import TensorSummary
 from jitq_explore.snapshots.modules import TensorStats
 
 MAX_VALUES = 64
-"""Constants of at most this many elements are kept whole: scales and zero points of one layer fit."""
+"""Constants of at most this many elements are kept whole: scales and zero points of one layer
+fit."""
 
 
 def dtype_name(dtype: torch.dtype) -> str:

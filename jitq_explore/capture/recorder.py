@@ -22,7 +22,6 @@ from typing import Any, TypeAlias
 import torch
 from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
-from torch.jit._recursive import wrap_cpp_module
 from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
@@ -33,7 +32,9 @@ from jitq_explore.capture.rehearsal import rehearse_weights
 from jitq_explore.capture.run_log import RunLog, Watched, describe_error, new_recording
 from jitq_explore.capture.stages import CALIBRATE, planned_stages
 from jitq_explore.capture.take import SnapshotTaker
+from jitq_explore.capture.torch_types import CppModule, wrap
 from jitq_explore.capture.torch_version import require_supported_torch
+from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageError
 
 _WATCHED_MODULES = ("torch.ao.quantization.quantize_jit", "jitq_explore.quantize_jit")
@@ -67,7 +68,7 @@ class _Run:
     """One pipeline being recorded: its log, and the model it has come to."""
 
     log: RunLog
-    model: torch._C.ScriptModule
+    model: CppModule
     calls: Watched = field(default_factory=lambda: Watched(batches=0))
     converted: bool = False
 
@@ -130,9 +131,13 @@ class _Watcher:
             self._replace(stack, torch._C, name, partial(self._graph_pass, stage))
         for module in map(importlib.import_module, _WATCHED_MODULES):
             self._replace(stack, module, "_prepare_jit", self._prepare)
-            self._replace(stack, module, "_prepare_ondevice_jit", partial(self._prepare, on_device=True))
+            self._replace(
+                stack, module, "_prepare_ondevice_jit", partial(self._prepare, on_device=True)
+            )
             self._replace(stack, module, "_convert_jit", self._convert)
-            self._replace(stack, module, "_convert_ondevice_jit", partial(self._convert, on_device=True))
+            self._replace(
+                stack, module, "_convert_ondevice_jit", partial(self._convert, on_device=True)
+            )
             self._replace(stack, module, "_quantize_jit", self._quantize)
         stack.callback(register_module_forward_pre_hook(self._call_begins).remove)
         stack.callback(register_module_forward_hook(self._call_ends).remove)
@@ -153,14 +158,15 @@ class _Watcher:
         run = self.open
         if run is None:
             return original(*args, **kwargs)
-        rehearsed = {}
+        rehearsed: tuple[ObserverReading, ...] = ()
         if stage == "insert_quant_dequant" and run.mode == "dynamic":
-            observed = wrap_cpp_module(args[0])
-            rehearsed["observers"] = rehearse_weights(observed, run.log.recording.last)
+            observed = wrap(args[0])
+            rehearsed = rehearse_weights(observed, run.log.recording.last)
 
-        def read(result: torch._C.ScriptModule, _: Snapshot) -> Snapshot:
+        def read(result: CppModule, _: Snapshot) -> Snapshot:
             run.model = result
-            return replace(run.log.taker.take(wrap_cpp_module(result)), **rehearsed)
+            after = run.log.taker.take(wrap(result))
+            return after.with_observers(rehearsed) if rehearsed else after
 
         return run.log.watch(stage, lambda _: original(*args, **kwargs), read)
 
@@ -168,7 +174,7 @@ class _Watcher:
         run = self.open
         if run is None or not _owns(run.model, args[0]):
             return original(*args, **kwargs)
-        model = wrap_cpp_module(run.model)
+        model = wrap(run.model)
         return run.log.watch(
             stage,
             lambda _: original(*args, **kwargs),
@@ -243,7 +249,7 @@ class _Watcher:
     def _add_calibration(self, run: _Run, error: StageError | None) -> None:
         """What happened to the observers between preparation and now."""
         before = run.log.recording.last
-        after = run.log.taker.retake_observers(wrap_cpp_module(run.model), before)
+        after = run.log.taker.retake_observers(wrap(run.model), before)
         run.log.add(CALIBRATE, before, after, run.calls, error)
 
     def _call_begins(self, module: torch.nn.Module, args: object) -> None:
@@ -272,7 +278,7 @@ def _method_of(given: Mapping[str, Any]) -> str:
     return str(name)
 
 
-def _owns(model: torch._C.ScriptModule, graph: object) -> bool:
+def _owns(model: CppModule, graph: object) -> bool:
     """Whether the graph is that of one of the model's methods.
 
     pybind hands out one Python object for one C++ graph as long as that object lives, and the
@@ -282,7 +288,8 @@ def _owns(model: torch._C.ScriptModule, graph: object) -> bool:
 
 
 def _is_prepared_model(run: _Run, module: object) -> bool:
-    """Whether this is the model that the run has prepared: a preparation makes a class of its own."""
+    """Whether this is the model that the run has prepared: a preparation makes a class of its
+    own."""
     if run.converted or not isinstance(module, ScriptModule):
         return False
     return bool(run.log.recording.stages) and type_name(module._c) == type_name(run.model)

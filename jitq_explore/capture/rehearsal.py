@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import torch
-from torch.jit import RecursiveScriptModule
+from torch.jit import ScriptModule
 
 from jitq_explore.capture.read_modules import walk
 from jitq_explore.capture.read_observers import ObserverReader, rehearse
+from jitq_explore.capture.torch_types import CppModule
 from jitq_explore.snapshots.graph import attribute_path
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Snapshot
 
 
-def rehearse_weights(
-    module: RecursiveScriptModule, snapshot: Snapshot
-) -> tuple[ObserverReading, ...]:
+def rehearse_weights(module: ScriptModule, snapshot: Snapshot) -> tuple[ObserverReading, ...]:
     """The readings of all observers, those of weights as if they had seen their weight.
 
     Copies of the observers are shown the weights; the module stays as it is.
@@ -32,9 +31,7 @@ def rehearse_weights(
     return tuple(readings.values())
 
 
-def _tensor_at(
-    found: dict[str, torch._C.ScriptModule], path: str | None
-) -> torch.Tensor | None:
+def _tensor_at(found: dict[str, CppModule], path: str | None) -> torch.Tensor | None:
     if path is None:
         return None
     owner, _, name = path.rpartition(".")

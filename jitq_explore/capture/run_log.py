@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
-from torch.jit import RecursiveScriptModule
+from torch.jit import ScriptModule
 
 from jitq_explore.capture.hush import Heard, hushed
 from jitq_explore.capture.qconfigs import describe_qconfig
@@ -87,7 +87,10 @@ def _run(action: Callable[[Watched], T], watched: Watched, keep_warnings: bool) 
     heard = Heard()
     start = time.perf_counter()
     try:
-        with hushed(heard), kept_warnings(watched.messages) if keep_warnings else contextlib.nullcontext():
+        with (
+            hushed(heard),
+            kept_warnings(watched.messages) if keep_warnings else contextlib.nullcontext(),
+        ):
             return action(watched)
     finally:
         watched.seconds = time.perf_counter() - start
@@ -119,7 +122,7 @@ def describe_error(error: BaseException) -> StageError:
 
 def new_recording(
     mode: str,
-    model: RecursiveScriptModule,
+    model: ScriptModule,
     taker: SnapshotTaker,
     qconfig_dict: dict[str, object],
     planned: Sequence[str],

@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 from torch.ao.quantization.quant_type import QuantType
-from torch.jit import RecursiveScriptModule
-from torch.jit._recursive import wrap_cpp_module
+from torch.jit import ScriptModule
 from tqdm.auto import tqdm
 
 from jitq_explore.capture import stages as passes
@@ -26,8 +25,11 @@ from jitq_explore.capture.rehearsal import rehearse_weights
 from jitq_explore.capture.run_log import RunLog, Watched, kept_warnings, new_recording
 from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Options, Stage
 from jitq_explore.capture.take import SnapshotTaker
+from jitq_explore.capture.torch_types import unoptimized, wrap
 from jitq_explore.capture.torch_version import require_supported_torch
+from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
+
 
 @dataclass(frozen=True)
 class _Plan:
@@ -67,11 +69,11 @@ _PASSES: dict[str, Stage] = {
 class Session:
     """A quantization run in single steps, each recorded.
 
-    Make one with `Session.static`, `Session.dynamic` or `Session.on_device`. The model that is given
-    is never changed: everything happens to an independent copy.
+    Make one with `Session.static`, `Session.dynamic` or `Session.on_device`. The given model is
+    never changed: everything happens to an independent copy.
     """
 
-    def __init__(self, model: RecursiveScriptModule, plan: _Plan) -> None:
+    def __init__(self, model: ScriptModule, plan: _Plan) -> None:
         require_supported_torch()
         self._plan = plan
         self._warnings: list[str] = []
@@ -82,9 +84,9 @@ class Session:
     @classmethod
     def static(
         cls,
-        model: RecursiveScriptModule,
+        model: ScriptModule,
         qconfig_dict: Mapping[str, Any],
-        run_fn: Callable[..., object],
+        run_fn: Callable[..., object] | None,
         run_args: Sequence[Any],
         *,
         debug: bool = False,
@@ -122,7 +124,7 @@ class Session:
     @classmethod
     def dynamic(
         cls,
-        model: RecursiveScriptModule,
+        model: ScriptModule,
         qconfig_dict: Mapping[str, Any],
         *,
         debug: bool = False,
@@ -141,7 +143,7 @@ class Session:
     @classmethod
     def on_device(
         cls,
-        model: RecursiveScriptModule,
+        model: ScriptModule,
         qconfig_dict: Mapping[str, Any],
         method_name: str = "forward",
         *,
@@ -257,15 +259,16 @@ class Session:
             )
 
     def _run_pass(self, stage: Stage) -> None:
-        def read(module: RecursiveScriptModule, before: Snapshot) -> Snapshot:
+        def read(module: ScriptModule, before: Snapshot) -> Snapshot:
             if stage.graph_only:
                 return self._log.taker.retake_graphs(module, before)
-            return replace(self._log.taker.take(module), **rehearsed)
+            after = self._log.taker.take(module)
+            return after.with_observers(rehearsed) if rehearsed else after
 
-        rehearsed = {}
+        rehearsed: tuple[ObserverReading, ...] = ()
         if stage.name == "insert_quant_dequant" and self._plan.mode == "dynamic":
             # This pass shows the weights to their observers and removes these in one go.
-            rehearsed["observers"] = rehearse_weights(self.module, self.recording.last)
+            rehearsed = rehearse_weights(self.module, self.recording.last)
         self.module = self._log.watch(
             stage.name, lambda watched: stage.apply(self.module, self._options), read
         )
@@ -279,7 +282,7 @@ class Session:
         def feed(watched: Watched) -> None:
             # The optimising executor would recompile for every new shape and profile; over a few
             # batches that costs far more than it saves. The results are the same.
-            with torch.jit.optimized_execution(False), _count_calls(module, plan, watched):
+            with unoptimized(), _count_calls(module, plan, watched):
                 run_fn(module, *plan.run_args)
 
         self._log.watch(
@@ -299,7 +302,7 @@ class Session:
             if not module._c._has_method(called):
                 raise RuntimeError(
                     f"the model has no method {called!r}: torch found nothing to quantize in "
-                    f"{method!r} and made none (linear layers are quantized on-device, outside loops)"
+                    f"{method!r} (on-device it takes linear layers, outside loops)"
                 )
             with torch.no_grad():
                 getattr(module, called)(*arguments)
@@ -307,7 +310,7 @@ class Session:
         self._log.watch(name, run, lambda _, before: self._log.taker.take(module))
 
 
-def _options(model: RecursiveScriptModule, plan: _Plan, messages: list[str]) -> Options:
+def _options(model: ScriptModule, plan: _Plan, messages: list[str]) -> Options:
     """Check what was given, in torch's order and with torch's errors, and script the qconfigs."""
     check_is_script_module(model)
     if plan.mode != "on_device":
@@ -325,10 +328,10 @@ def _options(model: RecursiveScriptModule, plan: _Plan, messages: list[str]) -> 
     )
 
 
-def _independent_copy(model: RecursiveScriptModule) -> RecursiveScriptModule:
+def _independent_copy(model: ScriptModule) -> ScriptModule:
     """A copy with classes, graphs and tensors of its own (a deepcopy shares class and graphs)."""
-    copied = torch._C._hack_do_not_use_clone_module_with_class(model._c, [], [])
-    return wrap_cpp_module(copied)
+    clone = torch._C._hack_do_not_use_clone_module_with_class  # type: ignore[attr-defined]
+    return wrap(clone(model._c, [], []))
 
 
 @contextlib.contextmanager
@@ -349,7 +352,7 @@ def _engine(name: str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _count_calls(module: RecursiveScriptModule, plan: _Plan, watched: Watched) -> Iterator[None]:
+def _count_calls(module: ScriptModule, plan: _Plan, watched: Watched) -> Iterator[None]:
     """Count the module's calls that succeed, and show them as a progress bar."""
     method = module._c._get_method("forward")
     watched.batches = 0
@@ -376,7 +379,7 @@ def _count_calls(module: RecursiveScriptModule, plan: _Plan, watched: Watched) -
 
 
 def _batches_expected(run_args: Sequence[Any]) -> int | None:
-    """The length of the first argument that has one and is no tensor: usually the list of batches."""
+    """The length of the first argument that has one and is no tensor: usually the batches."""
     for argument in run_args:
         if hasattr(argument, "__len__") and not isinstance(argument, torch.Tensor):
             return len(argument)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch.ao.quantization.quant_type import QuantType
-from torch.jit._recursive import wrap_cpp_module
-from torch.jit._script import RecursiveScriptModule
+from torch.jit import ScriptModule
+
+from jitq_explore.capture.torch_types import wrap
 
 CALIBRATE = "calibrate"
 """Name of the stage that no pass makes: the user's data run through the observed model."""
@@ -36,16 +37,16 @@ class Options:
     method_name: str = "forward"
 
 
-def leave_as_it_is(module: RecursiveScriptModule) -> object:
+def leave_as_it_is(module: ScriptModule) -> object:
     """Most passes need nothing done beforehand."""
 
 
-def set_eval(module: RecursiveScriptModule) -> object:
+def set_eval(module: ScriptModule) -> object:
     """Clear the training flags of the module itself, not of a copy."""
     return module.eval()
 
 
-def move_to_cpu(module: RecursiveScriptModule) -> object:
+def move_to_cpu(module: ScriptModule) -> object:
     """Move the module itself: quantized kernels exist for CPU and XPU alone.
 
     A model without parameters counts as one on the XPU.
@@ -63,19 +64,17 @@ class Stage:
     """
 
     name: str
-    rewrite: Callable[[RecursiveScriptModule, Options], RecursiveScriptModule]
-    ready: Callable[[RecursiveScriptModule], object] = leave_as_it_is
+    rewrite: Callable[[ScriptModule, Options], ScriptModule]
+    ready: Callable[[ScriptModule], object] = leave_as_it_is
     graph_only: bool = False
 
-    def apply(self, module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
+    def apply(self, module: ScriptModule, options: Options) -> ScriptModule:
         """The module to go on with; what the pass raises goes through."""
         self.ready(module)
         return settle(module, self.rewrite(module, options), options.inplace)
 
 
-def settle(
-    given: RecursiveScriptModule, made: RecursiveScriptModule, inplace: bool
-) -> RecursiveScriptModule:
+def settle(given: ScriptModule, made: ScriptModule, inplace: bool) -> ScriptModule:
     """What a function with that parameter returns: the given module rebuilt, or the one made."""
     if not inplace or made is given:
         return made
@@ -83,83 +82,75 @@ def settle(
     return given
 
 
-def _wrapped(cpp_module: object) -> RecursiveScriptModule:
-    return cast(RecursiveScriptModule, wrap_cpp_module(cpp_module))  # type: ignore[no-untyped-call]
-
-
-def fold_conv_bn(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
+def fold_conv_bn(module: ScriptModule, options: Options) -> ScriptModule:
     """Multiply each BatchNorm that follows a convolution into that one's weight and bias."""
-    return _wrapped(torch._C._jit_pass_fold_convbn(module._c))
+    return wrap(torch._C._jit_pass_fold_convbn(module._c))
 
 
-def insert_observers(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
+def insert_observers(module: ScriptModule, options: Options) -> ScriptModule:
     """Attach an observer to every value that is to be quantized."""
     observed = torch._C._jit_pass_insert_observers(
         module._c, "forward", options.qconfigs, options.inplace, options.quant_type
     )
-    return _wrapped(observed)
+    return wrap(observed)
 
 
-def insert_quant_dequant(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
+def insert_quant_dequant(module: ScriptModule, options: Options) -> ScriptModule:
     """Replace the observers by quantize and dequantize nodes; inlines the method's graph."""
     quantized = torch._C._jit_pass_insert_quant_dequant(
         module._c, "forward", options.inplace, options.debug, options.quant_type
     )
-    return _wrapped(quantized)
+    return wrap(quantized)
 
 
-def quant_finalize(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
+def quant_finalize(module: ScriptModule, options: Options) -> ScriptModule:
     """Fuse dequantize, float op, quantize into quantized kernels; pack the weights; freeze."""
     preserved = [] if options.preserved_attrs is None else options.preserved_attrs
     finalized = torch._C._jit_pass_quant_finalize(module._c, options.quant_type, preserved)
-    return _wrapped(finalized)
+    return wrap(finalized)
 
 
-def constant_propagation(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
+def constant_propagation(module: ScriptModule, options: Options) -> ScriptModule:
     """Compute at once what depends on constants alone; changes the module that is given."""
     torch._C._jit_pass_constant_propagation(module.graph)
     return module
 
 
-def dce(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
+def dce(module: ScriptModule, options: Options) -> ScriptModule:
     """Remove nodes whose results nobody uses (dead code elimination), in the module given."""
     torch._C._jit_pass_dce(module.graph)
     return module
 
 
-def inline(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
+def inline(module: ScriptModule, options: Options) -> ScriptModule:
     """Inline every call in the method; changes the module that is given."""
     torch._C._jit_pass_inline(module._c._get_method(options.method_name).graph)
     return module
 
 
-def insert_observer_method(
-    module: RecursiveScriptModule, options: Options
-) -> RecursiveScriptModule:
+def insert_observer_method(module: ScriptModule, options: Options) -> ScriptModule:
     """Add `observe_<method>` and `reset_observers_<method>`; the method itself stays float."""
     observed = torch._C._jit_pass_insert_observer_method_for_ondevice_ptq(
         module._c, options.method_name, options.qconfigs, options.inplace, options.quant_type
     )
-    return _wrapped(observed)
+    return wrap(observed)
 
 
-def insert_quant_dequant_method(
-    module: RecursiveScriptModule, options: Options
-) -> RecursiveScriptModule:
+def insert_quant_dequant_method(module: ScriptModule, options: Options) -> ScriptModule:
     """Add `quantize_<method>`: the observed method with quantize and dequantize nodes."""
     method = f"observe_{options.method_name}"
     quantized = torch._C._jit_pass_insert_quant_dequant_for_ondevice_ptq(
         module._c, method, options.inplace, options.debug, QuantType.DYNAMIC
     )
-    return _wrapped(quantized)
+    return wrap(quantized)
 
 
-def quant_finalize_method(module: RecursiveScriptModule, options: Options) -> RecursiveScriptModule:
+def quant_finalize_method(module: ScriptModule, options: Options) -> ScriptModule:
     """Split `quantize_<method>`: it packs the weights, `quantized_<method>` runs on them."""
     finalized = torch._C._jit_pass_quant_finalize_for_ondevice_ptq(
         module._c, QuantType.DYNAMIC, f"quantize_{options.method_name}"
     )
-    return _wrapped(finalized)
+    return wrap(finalized)
 
 
 # What `prepare` does before any data is seen.

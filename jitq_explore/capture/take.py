@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-from torch.jit import RecursiveScriptModule
+from torch.jit import ScriptModule
 
+from jitq_explore.capture.hush import Heard, hushed
 from jitq_explore.capture.read_graph import read_body
 from jitq_explore.capture.read_modules import ModuleReader, is_observer, type_name, walk
 from jitq_explore.capture.read_observers import ObserverReader
 from jitq_explore.capture.read_tensors import TensorReader
+from jitq_explore.capture.torch_types import CppGraph, CppModule
 from jitq_explore.snapshots.graph import Graph, plain_type
 from jitq_explore.snapshots.modules import ModuleState
 from jitq_explore.snapshots.observers import ObserverReading
@@ -33,12 +34,13 @@ class SnapshotTaker:
         self._bodies: dict[tuple[str, str, str], Graph] = {}
         self._states: dict[tuple[str, str], ModuleState] = {}
 
-    def take(self, module: RecursiveScriptModule) -> Snapshot:
+    def take(self, module: ScriptModule) -> Snapshot:
         """The model as it is now. Holds no torch object and does not touch the module."""
-        with collector_paused():
+        # Unpacking a weight to look at it makes torch warn of its own API.
+        with hushed(Heard()), collector_paused():
             return self._take(module)
 
-    def _take(self, module: RecursiveScriptModule) -> Snapshot:
+    def _take(self, module: ScriptModule) -> Snapshot:
         texts: dict[tuple[str, str], str] = {}
         bodies: dict[tuple[str, str], Graph] = {}
         found = list(walk(module._c))
@@ -55,7 +57,7 @@ class SnapshotTaker:
                     bodies[key] = self._body(state, name, graph, texts[key], types)
         return Snapshot(texts, bodies, modules, observers, self.method_name)
 
-    def retake_graphs(self, module: RecursiveScriptModule, before: Snapshot) -> Snapshot:
+    def retake_graphs(self, module: ScriptModule, before: Snapshot) -> Snapshot:
         """The same after a pass that leaves all attributes, and all submodules' graphs, alone."""
         root = before.modules[0]
         types = {state.class_group for state in before.modules}
@@ -69,12 +71,13 @@ class SnapshotTaker:
             return before
         return replace(before, texts=texts, bodies=bodies)
 
-    def retake_observers(self, module: RecursiveScriptModule, before: Snapshot) -> Snapshot:
+    def retake_observers(self, module: ScriptModule, before: Snapshot) -> Snapshot:
         """The same after a run that can only have fed the observers."""
-        return before.with_observers(self._readings(list(walk(module._c))))
+        with hushed(Heard()):
+            return before.with_observers(self._readings(list(walk(module._c))))
 
     def _read(
-        self, found: list[tuple[str, torch._C.ScriptModule]]
+        self, found: list[tuple[str, CppModule]]
     ) -> tuple[tuple[ModuleState, ...], tuple[ObserverReading, ...]]:
         # Passes add attributes to classes, so what a class has is looked up anew each time.
         reader = ModuleReader(self._tensors)
@@ -88,14 +91,12 @@ class SnapshotTaker:
             self._states[key] = state
         return self._states[key]
 
-    def _readings(
-        self, found: list[tuple[str, torch._C.ScriptModule]]
-    ) -> tuple[ObserverReading, ...]:
+    def _readings(self, found: list[tuple[str, CppModule]]) -> tuple[ObserverReading, ...]:
         reader = ObserverReader()
         return tuple(reader.read(path, module) for path, module in found if is_observer(path))
 
     def _body(
-        self, state: ModuleState, name: str, graph: torch._C.Graph, text: str, types: set[str]
+        self, state: ModuleState, name: str, graph: CppGraph, text: str, types: set[str]
     ) -> Graph:
         if any(mark in text for mark in _OPAQUE_CONSTANTS):
             return read_body(graph, types)

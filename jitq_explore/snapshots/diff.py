@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from jitq_explore.snapshots.graph import Graph, Node, constant_value, settled_branch, show_attributes
+from jitq_explore.snapshots.graph import (
+    Graph,
+    Node,
+    constant_value,
+    settled_branch,
+    show_attributes,
+)
 from jitq_explore.snapshots.matching import Pair, match_nodes
 from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Recording

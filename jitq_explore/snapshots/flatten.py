@@ -23,7 +23,8 @@ def flatten(snapshot: Snapshot, method: str) -> Graph:
 
     A call of a submodule's method is replaced by that method's nodes; a call of an observer's
     `forward` becomes one node of kind `jitq::observe` with the attributes `observer` (its module
-    path) and `value` (the observed value's name in the method that observes it). A call through an interface type stays a call, as torch leaves it.
+    path) and `value` (the observed value's name in the method that observes it). A call through an
+    interface type stays a call, as torch leaves it.
     """
     return _Flattener(snapshot).run(method)
 
@@ -69,7 +70,8 @@ class _Flattener:
         frames: tuple[str, ...],
         outer_block: str,
     ) -> tuple[str, ...]:
-        """Append the body's nodes; `renamed` maps its values to ours and grows. Returns its outputs."""
+        """Append the body's nodes; `renamed` maps its values to ours and grows. Returns its
+        outputs."""
         self.lines.update(body.lines)
         block_ids = {"": outer_block}
         for node in body.nodes:
@@ -79,9 +81,7 @@ class _Flattener:
             elif self.snapshot.by_path[called].is_observer:
                 # What the value is called here is what its qparams will be named after.
                 attributes = {"observer": called, "value": node.inputs[1]}
-                observe = replace(
-                    node, kind=OBSERVE, inputs=node.inputs[1:], attributes=attributes
-                )
+                observe = replace(node, kind=OBSERVE, inputs=node.inputs[1:], attributes=attributes)
                 self.copy(observe, body, renamed, path, frames, block_ids)
             else:
                 callee = self.body_of(called, node)
@@ -173,9 +173,7 @@ class _Flattener:
             for user in users
         )
 
-    def called_module(
-        self, node: Node, renamed: Mapping[str, str], body: Graph
-    ) -> str | None:
+    def called_module(self, node: Node, renamed: Mapping[str, str], body: Graph) -> str | None:
         """The path of the module whose method is called, where it is one that is to be inlined."""
         if node.kind != "prim::CallMethod":
             return None

@@ -45,7 +45,7 @@ class TensorSummary:
         return f"{self.dtype}[{shape}]"
 
 
-Attribute: TypeAlias = "None | bool | int | float | str | TensorSummary | tuple[Attribute, ...]"
+Attribute: TypeAlias = "bool | int | float | str | TensorSummary | tuple[Attribute, ...] | None"
 """What an attribute of a node or a module can be."""
 
 
@@ -86,16 +86,18 @@ class Node:
 
     @property
     def is_constant(self) -> bool:
+        """Whether the node is a literal."""
         return self.kind == "prim::Constant"
 
     @property
     def is_observer(self) -> bool:
+        """Whether the node stands for an observer's `forward`."""
         return self.kind == OBSERVE
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of an If or a Loop: its own inputs and outputs (names of values) and its owner's id."""
+    """A block of an If or a Loop: its inputs and outputs (names of values), its owner's id."""
 
     id: str
     owner: str
@@ -108,7 +110,7 @@ class Graph:
     """One method's graph.
 
     `nodes` holds every node, those of nested blocks too, flat, in order: a node with blocks comes
-    before the nodes inside them. `lines` maps "file:line" to that line of source, as far as torch knew it.
+    before the nodes inside them. `lines` maps "file:line" to the text of that line, where known.
     """
 
     inputs: tuple[str, ...]
@@ -123,6 +125,7 @@ class Graph:
 
     @cached_property
     def by_id(self) -> Mapping[str, Node]:
+        """Id -> node."""
         return {node.id: node for node in self.nodes}
 
     @cached_property
@@ -141,7 +144,7 @@ class Graph:
 
     @cached_property
     def structure(self) -> str:
-        """A digest of what the graph computes: equal for graphs that differ only in names and sources."""
+        """A digest of what the graph computes, whatever its values and sources are called."""
         number: dict[str, int] = {}
         for name in self.inputs:
             number[name] = len(number)
@@ -151,7 +154,9 @@ class Graph:
             for name in (*node.outputs, *(name for block in inner for name in block.inputs)):
                 number[name] = len(number)
             rows.append((node.kind, [number[name] for name in node.inputs], len(node.outputs)))
-            rows.append((sorted(node.attributes.items()), node.block, [len(b.inputs) for b in inner]))
+            rows.append(
+                (sorted(node.attributes.items()), node.block, [len(b.inputs) for b in inner])
+            )
         rows.extend([number[name] for name in block.outputs] for block in self.blocks.values())
         rows.append([number[name] for name in self.outputs])
         return hashlib.blake2b(repr(rows).encode(), digest_size=12).hexdigest()
@@ -241,6 +246,7 @@ def show_attribute(value: Attribute) -> str:
 
 
 def show_attributes(attributes: Mapping[str, Attribute]) -> str:
+    """Attributes as short text: "name=value, name=value"."""
     return ", ".join(f"{name}={show_attribute(value)}" for name, value in attributes.items())
 
 

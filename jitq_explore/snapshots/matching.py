@@ -7,8 +7,8 @@ A first matcher, of four steps, each linear or close to it:
 2. The rest is looked at without what quantization threads into a value's way (observers, quantize,
    dequantize): that is the same graph before and after most passes. Every node gets a signature of
    what it is, what feeds it and what it feeds, some hops far (Weisfeiler-Lehman refinement). Nodes
-   are paired from the finest signature to the coarsest, in order where several are alike, first with
-   the module path as further evidence, then without.
+   are paired from the finest signature to the coarsest, in order where several are alike, first
+   with the module path as further evidence, then without.
 3. From there on along the edges: a node takes the one of its kind that is fed by the same value, a
    fused kernel takes the chain of float ops named in its kind.
 4. Ops that are left are paired in order, where they are the same op at least.
@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from jitq_explore.snapshots.graph import OBSERVE, Graph, Node, constant_value, settled_branch
 
@@ -32,7 +32,8 @@ THREADED = frozenset(
 """Kinds that hand on their first input, in real values: what passes thread into a value's way."""
 
 HOPS = 3
-"""How far a signature looks. More tells apart more repeated blocks, and is spoilt by more changes."""
+"""How far a signature looks. More tells apart more repeated blocks, and is spoilt by more
+changes."""
 
 _ALIASES = {"_convolution": "conv2d", "addmm": "linear", "matmul": "linear"}
 """Float op -> how kernels call it; a traced convolution is an `aten::_convolution`."""
@@ -67,8 +68,8 @@ def match_nodes(before: Graph, after: Graph) -> tuple[Pair, ...]:
 class Side:
     """One graph with what the matcher wants to know of it.
 
-    Its nodes come in three sorts: `fixed` ones (constants and fetched attributes, known by what they
-    are), `threaded` ones, and all others, the `core`.
+    Its nodes come in three sorts: `fixed` ones (constants and fetched attributes, known by what
+    they are), `threaded` ones, and all others, the `core`.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -180,9 +181,7 @@ class _Matcher:
         self.taken.update((node.id, pair) for node in after)
 
     def in_order(self) -> tuple[Pair, ...]:
-        return tuple(
-            sorted(self.pairs, key=lambda pair: self.before.position[pair.before[0].id])
-        )
+        return tuple(sorted(self.pairs, key=lambda pair: self.before.position[pair.before[0].id]))
 
     def match_fixed(self) -> None:
         """Step 1: constants and fetched attributes, by what they are."""
@@ -190,8 +189,8 @@ class _Matcher:
             self._match_groups(
                 self.before.fixed,
                 self.after.fixed,
-                lambda node, path=path: (self.before.literals[node.outputs[0]], path(node)),
-                lambda node, path=path: (self.after.literals[node.outputs[0]], path(node)),
+                partial(_fixed_key, self.before.literals, path),
+                partial(_fixed_key, self.after.literals, path),
                 reason="the same constant or attribute",
                 confidence=0.9 if path is _path else 0.7,
                 in_equal_number=False,
@@ -265,7 +264,8 @@ class _Matcher:
                     break
 
     def _candidates(self, node: Node, parts: list[str]) -> list[Node]:
-        """Unpaired nodes that take what the node takes; for a kernel of unknown source all its likes."""
+        """Unpaired nodes that take what the node takes; for a kernel of unknown source all
+        likes."""
         near: list[Node] = []
         for value in node.inputs[:1]:
             source = self._before_value(self.after.origin(value))
@@ -293,7 +293,7 @@ class _Matcher:
         return self.before.origin(outputs[place]) if place < len(outputs) else None
 
     def _follow(self, first: Node, parts: list[str]) -> list[Node]:
-        """The chain of unpaired ops from `first` whose kinds are those parts, each feeding the next."""
+        """The chain of unpaired ops from `first` of those kinds, each feeding the next."""
         chain = [first]
         for part in parts[1:]:
             users = self.before.takers.get(chain[-1].outputs[0], ())
@@ -325,13 +325,17 @@ class _Matcher:
         return found
 
 
-def _grouped(
-    nodes: Iterable[Node], key: Callable[[Node], Hashable]
-) -> dict[Hashable, list[Node]]:
+def _grouped(nodes: Iterable[Node], key: Callable[[Node], Hashable]) -> dict[Hashable, list[Node]]:
     groups: dict[Hashable, list[Node]] = defaultdict(list)
     for node in nodes:
         groups[key(node)].append(node)
     return groups
+
+
+def _fixed_key(
+    literals: Mapping[str, Hashable], path: Callable[[Node], str], node: Node
+) -> Hashable:
+    return literals[node.outputs[0]], path(node)
 
 
 def _path(node: Node) -> str:
@@ -343,13 +347,15 @@ def _nowhere(node: Node) -> str:
 
 
 def _is_kernel(node: Node) -> bool:
-    """A kernel that computes on quantized values; packing a weight computes nothing of the model."""
+    """A kernel that computes on quantized values; packing a weight computes nothing of the
+    model."""
     packs = node.kind.endswith(("_prepack", "_unpack"))
     return node.kind.startswith("quantized::") and not packs
 
 
 def _parts(node: Node) -> list[str]:
-    """The ops a node stands for: "quantized::conv2d_relu" -> ["conv2d", "relu"], else its own kind."""
+    """The ops a node stands for: "quantized::conv2d_relu" -> ["conv2d", "relu"], else its own
+    kind."""
     if not _is_kernel(node):
         return [node.kind]
     name = node.kind.removeprefix("quantized::")
@@ -362,6 +368,7 @@ def _parts(node: Node) -> list[str]:
 
 
 def _is_kind(node: Node, part: str) -> bool:
-    """Whether the op is what that part stands for: itself, its in-place form, or torch's alias of it."""
+    """Whether the op is what that part stands for: itself, its in-place form, or torch's alias of
+    it."""
     name = node.kind.removeprefix("aten::").rstrip("_")
     return part in (node.kind, name, _ALIASES.get(name))

@@ -18,7 +18,8 @@ class TensorStats:
 
     `channel_abs_max` has one number a row (dimension 0; for a packed weight its output channel) and
     is empty for tensors of fewer than two dimensions. `zero_rows` counts rows that are zero
-    throughout (of the integers, where the tensor is quantized). `nbytes` is the size of the elements.
+    throughout (of the integers, where the tensor is quantized). `nbytes` is the size of the
+    elements.
     """
 
     dtype: str
@@ -36,8 +37,9 @@ class AttributeState:
     """One attribute of a module.
 
     `kind` is "parameter", "buffer", "packed" (quantized weight and bias packed for an engine) or
-    "attribute". `value` is kept for scalars, strings, short lists and per-channel qparams. `scale`, `zero_point` (one
-    number, or one a channel) and `axis` are those of a quantized tensor or a packed weight.
+    "attribute". `value` is kept for scalars, strings, short lists and per-channel qparams. `scale`,
+    `zero_point` (one number, or one a channel) and `axis` are those of a quantized tensor or a
+    packed weight.
     """
 
     kind: str
@@ -55,7 +57,8 @@ class ModuleState:
 
     `path` is "" for the model itself. `class_name` is the TorchScript class without mangling
     counters; modules with the same `class_group` share one TorchScript class, and so one graph per
-    method. `training` is None where the module has no such flag. `methods` are its compiled methods.
+    method. `training` is None where the module has no such flag. `methods` are its compiled
+    methods.
     """
 
     path: str
@@ -68,4 +71,5 @@ class ModuleState:
 
     @property
     def short_class(self) -> str:
+        """The class name without its module."""
         return self.class_name.rpartition(".")[2]

@@ -51,4 +51,5 @@ class ObserverReading:
 
     @property
     def short_class(self) -> str:
+        """The class name without its module."""
         return self.class_name.rpartition(".")[2]

@@ -1,4 +1,5 @@
-"""Building thousands of small objects at a stretch, without the garbage collector looking at each batch."""
+"""Building thousands of small objects at a stretch, without the garbage collector looking at each
+batch."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from collections.abc import Iterator
 def collector_paused() -> Iterator[None]:
     """No automatic garbage collection while open.
 
-    With torch and pandas loaded one full collection walks a million objects, and building a graph of
-    a few thousand nodes, none of them garbage, would set off several.
+    With torch and pandas loaded one full collection walks a million objects, and building a graph
+    of a few thousand nodes, none of them garbage, would set off several.
     """
     if not gc.isenabled():
         yield

@@ -1,4 +1,5 @@
-"""The quantize, dequantize, choose-qparams, saturate and prepack nodes of a run: what became of them."""
+"""The quantize, dequantize, choose-qparams, saturate and prepack nodes of a run: what became of
+them."""
 
 from __future__ import annotations
 
@@ -49,11 +50,12 @@ class QuantNode:
     """One inserted node.
 
     `node` is the node itself; for a prepack node that was folded at once, the one that fetches what
-    it packed. `role` is "quantize", "dequantize", "choose_qparams", "saturate" or "prepack". `value` is the
-    float value it stands on and `module` that value's module; `observer` is the path of the observer
-    that decided on it ("" where none did). `scale` and `zero_point` have one number, or one a
-    channel, and are empty where they are computed at run time. `feeds` are the kinds of the ops that
-    take the result, other such nodes stepped over. `fate` says what became of it by the end.
+    it packed. `role` is "quantize", "dequantize", "choose_qparams", "saturate" or "prepack".
+    `value` is the float value it stands on and `module` that value's module; `observer` is the path
+    of the observer that decided on it ("" where none did). `scale` and `zero_point` have one
+    number, or one a channel, and are empty where they are computed at run time. `feeds` are the
+    kinds of the ops that take the result, other such nodes stepped over. `fate` says what became of
+    it by the end.
     """
 
     node: Node
@@ -103,7 +105,8 @@ class _Reader:
                     yield from self.packed(index, method)
 
     def observers(self, index: int, method: str) -> dict[str, str]:
-        """Id of a quantize node -> its observer, in the graph after a stage that replaced observers."""
+        """Id of a quantize node -> its observer, in the graph after a stage that replaced
+        observers."""
         before = self.stages[index].before
         if method not in before.method_names:
             return {}
@@ -112,7 +115,8 @@ class _Reader:
         return observers_of_quantizers(self.diff(index, method))
 
     def packed(self, index: int, method: str) -> Iterator[QuantNode]:
-        """Prepack nodes that a stage inserted and folded at once: their packed weights tell of them."""
+        """Prepack nodes that a stage inserted and folded at once: their packed weights tell of
+        them."""
         stage = self.stages[index]
         graph = stage.after.graph(method)
         before = stage.before.by_path
@@ -143,9 +147,7 @@ class _Reader:
                 fate=f"folded into the attribute {'.'.join(names)}",
             )
 
-    def weight_of(
-        self, index: int, method: str, kernels: Sequence[Node]
-    ) -> tuple[str, str, str]:
+    def weight_of(self, index: int, method: str, kernels: Sequence[Node]) -> tuple[str, str, str]:
         """Module, value and observer of the weight of the float op that a kernel stands for."""
         match = self.diff(index, method).match_after.get(kernels[0].id) if kernels else None
         if match is None:
@@ -285,7 +287,8 @@ class _Place:
         return found if found is not None and role_of(found) == "quantize" else None
 
     def observed(self, node: Node, quantizer: Node | None) -> tuple[str, str, str]:
-        """Module and name of the float value a node stands on, and the observer that decided on it."""
+        """Module and name of the float value a node stands on, and the observer that decided on
+        it."""
         observer = self.observers.get((quantizer or node).id, "") or self.asked_observer(quantizer)
         for value in quantizer.inputs[1:] if quantizer is not None else ():
             names = attribute_names(self.graph, value)

@@ -26,10 +26,10 @@ MODES = ("static", "dynamic", "on_device")
 class Snapshot:
     """A model at one moment.
 
-    `texts` (IR as torch prints it) and `bodies` (the same as plain data, calls not inlined) are keyed
-    by (class group, method name): modules that share a TorchScript class share its methods, so that
-    repeated blocks are held once. Of observers there are texts, no bodies. `modules` lists every
-    submodule, parents first, the model itself ("") at the head.
+    `texts` (IR as torch prints it) and `bodies` (the same as plain data, calls not inlined) are
+    keyed by (class group, method name): modules that share a TorchScript class share its methods,
+    so that repeated blocks are held once. Of observers there are texts, no bodies. `modules` lists
+    every submodule, parents first, the model itself ("") at the head.
     """
 
     texts: Mapping[tuple[str, str], str]
@@ -74,6 +74,7 @@ class Snapshot:
 
     @cached_property
     def by_path(self) -> Mapping[str, ModuleState]:
+        """Module path -> its state."""
         return {module.path: module for module in self.modules}
 
     @cached_property
@@ -88,14 +89,16 @@ class Snapshot:
 
     @property
     def main_method(self) -> str:
-        """The method that shows the quantization: `forward`, or the latest an on-device stage made."""
+        """The method that shows the quantization: `forward`, or the latest an on-device stage
+        made."""
         base = self.method_name
         candidates = (f"quantized_{base}", f"quantize_{base}", f"observe_{base}")
         return next((name for name in candidates if name in self.method_names), base)
 
     @cached_property
     def structure(self) -> Mapping[tuple[str, str], str]:
-        """(module path, method) -> digest of its graph, whatever its values and classes are called."""
+        """(module path, method) -> digest of its graph, whatever its values and classes are
+        called."""
         return {
             (module.path, name): self.bodies[module.class_group, name].structure
             for module in self.modules
@@ -128,9 +131,9 @@ class StageRecord:
     """One stage: the model before and after it, and how it went.
 
     `seconds` is wall time of the stage itself, without that of taking snapshots. `batches` counts
-    the model's calls during calibration. `messages` are the warnings that were kept from the screen.
-    After an error `after` is what could still be read: for a calibration what its observers had
-    seen, else the same as `before`.
+    the model's calls during calibration. `messages` are the warnings that were kept from the
+    screen. After an error `after` is what could still be read: for a calibration what its observers
+    had seen, else the same as `before`.
     """
 
     name: str
@@ -144,7 +147,8 @@ class StageRecord:
 
     @cached_property
     def changed(self) -> bool:
-        """Whether any graph, or what any observer had seen, differs (names of values do not count)."""
+        """Whether any graph, or what any observer had seen, differs (names of values do not
+        count)."""
         if self.before is self.after:
             return False
         return (

@@ -7,7 +7,7 @@ and only then written as DOT (`dot`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 from urllib.parse import quote, unquote
@@ -86,6 +86,7 @@ class Tally:
 
     @property
     def same(self) -> int:
+        """How many do not differ."""
         return self.total - self.added - self.removed - self.changed
 
     @property
@@ -108,8 +109,9 @@ class Tally:
 class Box:
     """One box: a node, an input or output of the graph, or a group of nodes.
 
-    `title` is its name in large, `lines` are what is written small beneath; `tooltip` has a line for
-    each thing worth knowing. `tally` counts the nodes that it stands for (none for inputs, outputs).
+    `title` is its name in large, `lines` are what is written small beneath; `tooltip` has a line
+    for each thing worth knowing. `tally` counts the nodes that it stands for (an input or output of
+    the graph is none).
     """
 
     id: str
@@ -153,17 +155,34 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Picture:
-    """All that is drawn. `title` and `tally` stand above it, `notes` say what it leaves out."""
+    """All that is drawn.
+
+    `tally` counts the nodes of the graphs (None: nothing is compared), `in_labels` those of them
+    that have no box because they are shown in other nodes' labels, or compute nothing. `left_out`
+    counts the boxes that are not shown.
+    """
 
     boxes: tuple[Box, ...]
     edges: tuple[Edge, ...]
     title: str = ""
     tally: Tally | None = None
-    notes: tuple[str, ...] = ()
-    by_id: Mapping[str, Box] = field(init=False, repr=False, compare=False)
+    in_labels: Tally = Tally()
+    left_out: int = 0
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by_id", {box.id: box for box in self.boxes})
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the picture does not show, a sentence each."""
+        notes = []
+        if self.in_labels.status is not Status.SAME:
+            notes.append(
+                f"{self.in_labels} have no box: constants and attribute reads (in labels), checks"
+            )
+        if self.left_out:
+            notes.append(f"{self.left_out} boxes are left out; dotted lines pass over them")
+        groups = [box.tally.total for box in self.boxes if box.role is Role.GROUP]
+        if groups:
+            notes.append(f"{len(groups)} boxes with a tab stand for {sum(groups)} nodes")
+        return tuple(notes)
 
 
 def svg_id(side: str, name: str) -> str:

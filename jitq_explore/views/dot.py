@@ -31,8 +31,6 @@ from jitq_explore.views.sketch import sketch_diff, sketch_graph
 
 _INK = "#767676"  # as far from white as from JupyterLab's dark background
 _FONT = "Helvetica,Arial,sans-serif"
-_SHORT_SPLINES = 60
-"""Boxes up to which curved edges are laid out fast enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +202,7 @@ def _box_label(title: Sequence[str], lines: Sequence[str]) -> str:
 
 
 def _size(title: Sequence[str], lines: Sequence[str]) -> dict[str, str]:
-    """Room for the text in a shape with slanted sides, in inches, from the usual width of a letter."""
+    """Room for the text in a shape with slanted sides, in inches."""
     widths = (
         *(len(line) * _TITLE_SIZE * 0.6 for line in title),
         *(len(line) * _LINE_SIZE * 0.54 for line in lines),
@@ -242,7 +240,8 @@ def _heading(picture: Picture) -> str:
         f'<TR><TD ALIGN="LEFT" COLSPAN="5"><FONT POINT-SIZE="10">{_text(note)}</FONT></TD></TR>'
         for note in picture.notes
     )
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="3">{"".join(rows)}</TABLE>>'
+    table = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2" CELLPADDING="5">'
+    return f"<{table}{''.join(rows)}</TABLE>>"
 
 
 def _chips(tally: Tally) -> list[str]:

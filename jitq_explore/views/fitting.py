@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitq_explore.views.boxes import Picture, Status
+from jitq_explore.views.boxes import Box, Picture, Status
 from jitq_explore.views.focus import count_islands, near_changes, show_only
 from jitq_explore.views.folding import fold_alike, fold_stretches, fold_to_depth
 
@@ -21,9 +21,10 @@ def fit(picture: Picture, max_nodes: int = MAX_NODES, hops: int | None = None) -
 
     `hops` asks for only what changed and what lies at most so many edges from it, however small
     the picture is. Otherwise everything is drawn where it fits; else what changed and its
-    neighbours, or what changed alone, where that hangs together; else modules become one box each,
-    those without changes first, those that are new or gone as a whole next, then the innermost; and where there are no modules, stretches of
-    nodes do. ValueError for a `max_nodes` below 4 and a negative `hops`.
+    neighbours, or what changed alone, where that hangs together; else modules become one box each:
+    first those without changes, then those new or gone as a whole, then the innermost; and where
+    there are no modules, stretches of nodes do. ValueError for a `max_nodes` below 4 and a negative
+    `hops`.
     """
     if max_nodes < _FEWEST:
         raise ValueError(f"max_nodes must be at least {_FEWEST}, got {max_nodes}")
@@ -52,7 +53,7 @@ def _folded(picture: Picture, max_nodes: int) -> Iterator[Picture]:
     alike = (Status.SAME, Status.ADDED, Status.REMOVED) if _has_changes(picture) else ()
     yield fold_alike(picture, alike[:1])
     yield fold_alike(picture, alike)
-    for depth in range(max(len(box.region) for box in picture.boxes), 0, -1):
+    for depth in range(max(map(_depth, picture.boxes), default=0), 0, -1):
         picture = fold_to_depth(picture, depth)
         yield fold_alike(picture, alike)
     yield fold_stretches(picture, max_nodes)
@@ -60,3 +61,7 @@ def _folded(picture: Picture, max_nodes: int) -> Iterator[Picture]:
 
 def _has_changes(picture: Picture) -> bool:
     return any(box.status is not Status.SAME for box in picture.boxes)
+
+
+def _depth(box: Box) -> int:
+    return len(box.region)

@@ -11,6 +11,7 @@ class Flow:
     """The boxes of a picture, each behind those that it gets data from."""
 
     def __init__(self, picture: Picture) -> None:
+        self.region = {box.id: box.region for box in picture.boxes}
         self.feeds: dict[str, list[str]] = {box.id: [] for box in picture.boxes}
         self.takes: dict[str, list[str]] = {box.id: [] for box in picture.boxes}
         for edge in picture.edges:
@@ -56,7 +57,7 @@ class Flow:
         return returns
 
     def ahead(self, box: str) -> list[str]:
-        """Where the box's data goes; old and new edges together can run in a circle, so not back."""
+        """Where the box's data goes, not back: old and new edges together can run in a circle."""
         return [head for head in self.feeds[box] if self.position[head] > self.position[box]]
 
     def waits(self) -> Iterator[tuple[str, str]]:
@@ -68,8 +69,12 @@ class Flow:
         for side in (box for box in self.order if box in self.sides):
             if not self.takes[side]:
                 for tail in self.takes[self._user(side)]:
-                    if tail not in self.sides:
+                    if tail not in self.sides and not self._encloses(tail, side):
                         yield tail, side
+
+    def _encloses(self, outer: str, inner: str) -> bool:
+        region = self.region[outer]
+        return self.region[inner][: len(region)] == region
 
     def _user(self, side: str) -> str:
         while side in self.sides and self.ahead(side):

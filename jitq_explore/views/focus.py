@@ -17,7 +17,7 @@ _MAX_PORTS = 4
 
 
 def near_changes(picture: Picture, hops: int) -> set[str]:
-    """What changed, and what is at most `hops` edges away from it, whichever way the edges point."""
+    """What changed, and what is at most `hops` edges away from it, up or down."""
     changed = {box.id for box in picture.boxes if box.status is not Status.SAME}
     ports = [box.id for box in picture.boxes if box.role in _PORTS]
     shown = _within(_neighbours(picture.edges), changed, hops)
@@ -55,25 +55,22 @@ def show_only(picture: Picture, shown: Collection[str]) -> Picture:
     if not left_out:
         return picture
     kept = tuple(edge for edge in picture.edges if edge.tail in shown and edge.head in shown)
-    note = f"{left_out} others are left out (dotted lines pass over them)"
     return replace(
         picture,
         boxes=tuple(box for box in picture.boxes if box.id in shown),
         edges=(*kept, *_bridges(picture.edges, shown, kept)),
-        notes=(*picture.notes, note),
+        left_out=picture.left_out + left_out,
     )
 
 
-def _bridges(
-    edges: Iterable[Edge], shown: Collection[str], kept: Iterable[Edge]
-) -> Iterator[Edge]:
+def _bridges(edges: Iterable[Edge], shown: Collection[str], kept: Iterable[Edge]) -> Iterator[Edge]:
     """An edge for each shortest way from shown to shown over what is left out."""
     followers: dict[str, list[str]] = {}
     for edge in edges:
         if not edge.is_back:
             followers.setdefault(edge.tail, []).append(edge.head)
     direct = {(edge.tail, edge.head) for edge in kept}
-    for tail in shown:
+    for tail in sorted(shown):
         for head, skipped in _over_hidden(tail, followers, shown):
             if (tail, head) not in direct:
                 tooltip = f"over {skipped} that are not shown"

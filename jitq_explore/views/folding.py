@@ -28,7 +28,6 @@ from jitq_explore.views.labels import LINE_WIDTH
 from jitq_explore.views.printable import shorten_end
 
 _PORTS = (Role.INPUT, Role.OUTPUT)
-_FOLDED = "drawn as one box each"
 
 
 def fold_alike(picture: Picture, statuses: Collection[Status]) -> Picture:
@@ -65,7 +64,7 @@ def fold_stretches(picture: Picture, max_nodes: int) -> Picture:
             if len(members) > 1:
                 group = _group(f"s-{members[0].id}", "", (), members)
                 groups.update({member.id: group for member in members})
-    return _with_groups(picture, groups, "stretches of the graph")
+    return _with_groups(picture, groups)
 
 
 def _fold_regions(picture: Picture, region_of: Callable[[Box], Region | None]) -> Picture:
@@ -87,7 +86,7 @@ def _fold_regions(picture: Picture, region_of: Callable[[Box], Region | None]) -
                 box_id = region_id(region) + (f"-{number}" if number else "")
                 group = _group(box_id, region_label(region), region, part)
                 groups.update({box.id: group for box in part})
-    return _with_groups(picture, groups, "modules")
+    return _with_groups(picture, groups)
 
 
 def _group(box_id: str, title: str, region: Region, members: Sequence[Box]) -> Box:
@@ -111,27 +110,20 @@ def _weighted(members: Iterable[Box]) -> Iterator[str]:
     """What in a module works with weights: that tells best what kind of module it is."""
     for box in members:
         if any(line.startswith("weight: ") for line in box.lines) and box.role is Role.OPERATION:
-            yield box.title.replace("\n", " ")
+            yield box.title.rpartition("\n")[2]
 
 
 def _status(tally: Tally, members: Iterable[Box]) -> Status:
-    """That of all nodes together; a member can be changed by a constant that is no node of its own."""
+    """That of all nodes together; or changed, where a mere constant in a member's label did."""
     is_changed = any(box.status is not Status.SAME for box in members)
     return Status.CHANGED if is_changed and tally.status is Status.SAME else tally.status
 
 
-def _with_groups(picture: Picture, groups: dict[str, Box], what: str) -> Picture:
+def _with_groups(picture: Picture, groups: dict[str, Box]) -> Picture:
     """The picture with each group in place of its members, where the first of them stood."""
-    if not groups:
-        return picture
-    boxes = tuple({box.id: box for box in (groups.get(b.id, b) for b in picture.boxes)}.values())
+    boxes = {box.id: box for box in (groups.get(own.id, own) for own in picture.boxes)}
     ends = {box_id: group.id for box_id, group in groups.items()}
-    inside = [box.tally.total for box in boxes if box.role is Role.GROUP]
-    note = f"{len(inside)} {what} {_FOLDED} ({sum(inside)} nodes)"
-    notes = tuple(old for old in picture.notes if _FOLDED not in old)
-    return replace(
-        picture, boxes=boxes, edges=_merge_edges(picture.edges, ends), notes=(*notes, note)
-    )
+    return replace(picture, boxes=tuple(boxes.values()), edges=_merge_edges(picture.edges, ends))
 
 
 def _merge_edges(edges: Iterable[Edge], ends: dict[str, str]) -> tuple[Edge, ...]:

@@ -147,7 +147,8 @@ def change_lines(match: Match, old: dict[str, str], new: dict[str, str]) -> tupl
         for what, before, after in match.changes
         if what not in ("kind", "inputs")
     ]
-    return tuple(printable(line) for line in (*told, *differing)[:2])
+    lines = [*told, *differing] or ["other inputs"]
+    return tuple(printable(line) for line in lines[:2])
 
 
 def name_line(node: Node, graph: Graph) -> tuple[str, ...]:

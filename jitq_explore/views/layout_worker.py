@@ -35,7 +35,7 @@ def _answer(source: str) -> str:
         import pygraphviz
 
         graph = pygraphviz.AGraph(string=source)
-        return "+" + graph.draw(format="svg", prog="dot").decode()
+        return f"+{graph.draw(format='svg', prog='dot').decode()}"
     except Exception as error:  # the parent raises it
         return f"-{type(error).__name__}: {error}"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
 from itertools import takewhile
 from typing import TypeVar
 
@@ -44,16 +43,16 @@ def regions_of(
 
 
 def _path_of(item: Item) -> str:
-    """The node's module path; one that lost it (as `quant_finalize` makes them) keeps its old one."""
+    """The node's module path; its partner's where a pass such as `quant_finalize` lost it."""
     if item.node.module_path or item.match is None:
         return item.node.module_path
     main = [node for node in item.match.before if role_of(node) not in _HELPERS]
     paths = [node.module_path.split(".") for node in main or item.match.before]
-    return ".".join(reduce(_common, paths)) if paths else ""
+    return ".".join(_common(paths))
 
 
 def _below(around: Region, path: str) -> Region:
-    """The region of a module's node inside a block that may itself lie in one of the modules above."""
+    """The region of the module at that path, seen from a block that may lie in a parent of it."""
     names = path.split(".") if path else []
     outer = [level.name for level in around if not level.is_block]
     if names[: len(outer)] != outer:
@@ -85,7 +84,7 @@ def settle_helpers(boxes: Sequence[Box], edges: Iterable[Edge]) -> list[Box]:
         around.setdefault(edge.head, []).append(edge.tail)
 
     def settled(box: Box) -> Region:
-        ops: list[Sequence[Level]] = []
+        ops: list[Region] = []
         seen, ahead = {box.id}, [box.id]
         while ahead:
             for near in around.get(ahead.pop(), ()):
@@ -94,13 +93,13 @@ def settle_helpers(boxes: Sequence[Box], edges: Iterable[Edge]) -> list[Box]:
                 elif near not in seen:
                     seen.add(near)
                     ahead.append(near)
-        common = tuple(reduce(_common, ops)) if ops else ()
+        common = tuple(_common(ops))
         return common if common[: len(box.region)] == box.region else box.region
 
     return [replace(b, region=settled(b)) if b.role in _HELPERS else b for b in boxes]
 
 
-def _common(one: Sequence[T], other: Sequence[T]) -> Sequence[T]:
-    """What both begin with."""
-    pairs = zip(one, other, strict=False)
-    return one[: sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))]
+def _common(sequences: Iterable[Sequence[T]]) -> list[T]:
+    """What all of them begin with."""
+    alike = takewhile(lambda items: len(set(items)) == 1, zip(*sequences, strict=False))
+    return [items[0] for items in alike]

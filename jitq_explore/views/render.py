@@ -20,7 +20,9 @@ _NODE = re.compile(r'^\s*(?!graph\b|node\b|edge\b)(?:"[^"\n]*"|[\w.%~-]+) \[', r
 _COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
 _TITLE = re.compile(r"<title>[^<]*</title>\n?")
 _LINK = re.compile(r' xlink:href="[^"]*"')
-_TIP = re.compile(r'<g id="a_[^"]*"><a xlink:title="(?P<tip>[^"]*)">\n(?P<inside>.*?)</a>\n</g>\n', re.DOTALL)
+_TIP = re.compile(
+    r'<g id="a_[^"]*"><a xlink:title="(?P<tip>[^"]*)">\n(?P<inside>.*?)</a>\n</g>\n', re.DOTALL
+)
 
 
 class RenderError(RuntimeError):
@@ -61,7 +63,8 @@ def _layout(source: str, timeout: float) -> str:
     native = _native()
     if native is None and find_spec("pygraphviz") is None:
         raise RenderError(
-            f"drawing needs Graphviz: there is no `dot` on the PATH and no pygraphviz; {_HOW_TO_INSTALL}"
+            "drawing needs Graphviz, but there is neither a `dot` on the PATH nor pygraphviz: "
+            + _HOW_TO_INSTALL
         )
     try:
         return _worker.draw(source, timeout) if native is None else _run(native, source, timeout)
@@ -72,7 +75,7 @@ def _layout(source: str, timeout: float) -> str:
 
 
 def _native() -> str | None:
-    return shutil.which(graphviz.DOT_BINARY)
+    return shutil.which(str(graphviz.DOT_BINARY))
 
 
 def _run(dot: str, source: str, timeout: float) -> str:

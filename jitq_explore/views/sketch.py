@@ -9,7 +9,7 @@ from functools import reduce
 from jitq_explore.snapshots.diff import GraphDiff, Match
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.views import labels
-from jitq_explore.views.boxes import Box, Edge, Picture, Role, Status, Tally, svg_id
+from jitq_explore.views.boxes import Box, Edge, Picture, Role, Status, Tally
 from jitq_explore.views.printable import printable, shorten
 from jitq_explore.views.regions import regions_of, settle_helpers
 from jitq_explore.views.union import Item, union_of, union_of_one
@@ -44,8 +44,14 @@ class _Sketch:
         drawn = {box.id for box in boxes}
         edges = [edge for edge in self.edges() if drawn.issuperset((edge.tail, edge.head))]
         boxes = tuple(settle_helpers(boxes, edges))
-        tally = reduce(Tally.__add__, (Tally.one(item.status) for item in self.items), Tally())
-        return Picture(boxes, without_detoured(boxes, edges), title, tally, tuple(self.notes()))
+        folded = [item for item in self.items if self.is_folded(item)]
+        return Picture(
+            boxes=boxes,
+            edges=without_detoured(boxes, edges),
+            title=title,
+            tally=_tally(self.items),
+            in_labels=_tally(folded),
+        )
 
     def wiring(self, item: Item) -> Wiring:
         return self.new if _is_after(item) else self.old
@@ -63,18 +69,13 @@ class _Sketch:
                     found.update(item.node.outputs)
         return frozenset(found)
 
-    def notes(self) -> Iterator[str]:
-        folded = [Tally.one(item.status) for item in self.items if self.is_folded(item)]
-        tally = reduce(Tally.__add__, folded, Tally())
-        if tally.status is not Status.SAME:
-            yield f"of these {tally} not drawn: constants and attribute reads (in labels), checks"
-
     def box(self, item: Item) -> Box:
         node, wiring = item.node, self.wiring(item)
         status = item.status
         if status is Status.SAME and not self.changed_operands.isdisjoint(node.inputs):
             status = Status.CHANGED  # the only place where a changed constant can be seen
-        title, changes = labels.title_of(node), ()
+        title = labels.title_of(node)
+        changes: tuple[str, ...] = ()
         if status is Status.CHANGED and item.match is not None:
             title, changes = labels.title_of_match(item.match), self.changes(item.match)
         details = labels.detail_lines(node, wiring.graph, wiring.folded)
@@ -156,6 +157,10 @@ def without_detoured(boxes: Iterable[Box], edges: Sequence[Edge]) -> tuple[Edge,
         return False
 
     return tuple(e for e in edges if e.status is not Status.REMOVED or not is_detoured(e))
+
+
+def _tally(items: Iterable[Item]) -> Tally:
+    return reduce(Tally.__add__, (Tally.one(item.status) for item in items), Tally())
 
 
 def _is_after(item: Item) -> bool:

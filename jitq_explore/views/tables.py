@@ -30,7 +30,8 @@ STAGE_COLUMNS = (
 
 
 def stage_table(recording: Recording) -> pd.DataFrame:
-    """A row a stage: nodes of the flattened graph after it, what it added, removed and changed, seconds.
+    """A row a stage: nodes of the flattened graph after it, what it added, removed and changed,
+    seconds.
 
     `batches` counts the model's calls in a calibration; `messages` the warnings kept from the
     screen; `error` is "" or the error the stage ended with.
@@ -52,17 +53,17 @@ def stage_table(recording: Recording) -> pd.DataFrame:
 def observer_table(recording: Recording) -> pd.DataFrame:
     """A row an observed value, in the order of the graph, with the newest reading of its observer.
 
-    `min`, `max` and `scale` are real values; for a per-channel observer min is the smallest, max and
-    scale are the largest of all channels (`channel_table` has each) and `zero_point` is theirs where
-    they agree. What an observer has not seen or does not compute is NaN or NA. `observed_op` is the
-    op that makes an activation ("input": the model's own input) or that uses a weight; `batches`
-    counts the model's calls in the calibration, 0 where the observer saw none.
+    `min`, `max` and `scale` are real values; for a per-channel observer min is the smallest, max
+    and scale are the largest of all channels (`channel_table` has each) and `zero_point` is theirs
+    where they agree. What an observer has not seen or does not compute is NaN or NA. `observed_op`
+    is the op that makes an activation ("input": the model's own input) or that uses a weight;
+    `batches` counts the model's calls in the calibration, 0 where the observer saw none.
     """
     calls = sum(stage.batches or 0 for stage in recording.stages)
     rows = [_observer_row(seen, calls) for seen in observations(recording)]
     frame = pd.DataFrame(rows, columns=list(OBSERVER_COLUMNS))
-    whole = {name: "Int64" for name in ("quant_min", "quant_max", "zero_point", "channels")}
-    real = {name: "float64" for name in ("min", "max", "scale")}
+    whole = dict.fromkeys(("quant_min", "quant_max", "zero_point", "channels"), "Int64")
+    real = dict.fromkeys(("min", "max", "scale"), "float64")
     return frame.astype({**whole, **real})
 
 
@@ -115,9 +116,9 @@ def channel_table(recording: Recording, observer: str) -> pd.DataFrame:
 def quant_node_table(recording: Recording) -> pd.DataFrame:
     """A row each quantize, dequantize, choose_qparams, saturate and prepack node that was inserted.
 
-    `inserted_by` is the stage. `scale` is a real value (the largest of all channels), NaN where it is
-    computed at run time. `feeds` lists the kinds of the ops that take the result. `fate` is "kept",
-    "fused into …", "folded into the packed weight of …", "dropped: …" or "removed".
+    `inserted_by` is the stage. `scale` is a real value (the largest of all channels), NaN where it
+    is computed at run time. `feeds` lists the kinds of the ops that take the result. `fate` is
+    "kept", "fused into …", "folded into the packed weight of …", "dropped: …" or "removed".
     """
     rows = [
         (

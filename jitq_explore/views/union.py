@@ -52,7 +52,10 @@ def _removed(node: Node) -> Item:
 def _gone_after(diff: GraphDiff) -> dict[str, list[Node]]:
     """Id of a node after -> the nodes that stood behind it and are gone ("": at the very start)."""
     partner = {
-        node.id: match.after[-1].id for match in diff.matched if match.after for node in match.before
+        node.id: match.after[-1].id
+        for match in diff.matched
+        if match.after
+        for node in match.before
     }
     gone: dict[str, list[Node]] = {}
     anchor = ""

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from jitq_explore.snapshots.graph import Graph, Node, constant_value, settled_branch
+from jitq_explore.snapshots.graph import OBSERVE, Graph, Node, constant_value, settled_branch
 
 _FOLLOWERS = ("prim::GetAttr", "prim::ListConstruct", "prim::TupleConstruct")
 _LOOP = "prim::Loop"
+_EFFECTS = ("prim::SetAttr", "prim::CallMethod", "prim::CallFunction", "prim::Print", OBSERVE)
 _RAISE = "prim::RaiseException"
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The value that the node (or graph input) `tail` hands to the node (or graph output) `head`."""
+    """A value on its way from `tail`, a node or input of the graph, to `head`, a node or output."""
 
     tail: Node | int
     head: Node | int
@@ -68,24 +69,41 @@ class Wiring:
         """The Ifs that do nothing but raise an error, and the nodes that only serve these."""
         returned = {name for block in self.graph.blocks.values() for name in block.outputs}
         returned.update(self.graph.outputs)
-        busy_blocks: set[str] = set()  # those in which more is done than an error raised
         found: set[str] = set()
         for node in reversed(self.graph.nodes):
-            users = {user.id for name in node.outputs for user in self.graph.consumers.get(name, ())}
-            if node.blocks and not node.outputs:
-                is_check = busy_blocks.isdisjoint(node.blocks)
-            else:
-                serves_check = bool(users) and users <= found and returned.isdisjoint(node.outputs)
-                is_check = node.kind == _RAISE or (serves_check and not _has_effects(node))
-            if is_check:
+            inside = self._inside(node)
+            if node.kind == _RAISE:
                 found.add(node.id)
-            elif node.id not in folded:
-                busy_blocks.add(node.block)
+            elif node.blocks and not node.outputs:
+                if all(inner.id in found or inner.id in folded for inner in inside):
+                    found.add(node.id)
+            elif (
+                self._only_serves(node, found)
+                and returned.isdisjoint(node.outputs)
+                and not any(_has_effects(each) for each in (node, *inside))
+            ):
+                found.update(each.id for each in (node, *inside))
+        return found
+
+    def _only_serves(self, node: Node, found: set[str]) -> bool:
+        users = [user for name in node.outputs for user in self.graph.consumers.get(name, ())]
+        return bool(users) and all(user.id in found for user in users)
+
+    def _inside(self, node: Node) -> list[Node]:
+        """All nodes in the node's blocks, and in theirs."""
+        own = [inner for block in node.blocks for inner in self._nodes_of.get(block, ())]
+        return own + [deeper for inner in own for deeper in self._inside(inner)]
+
+    @cached_property
+    def _nodes_of(self) -> dict[str, list[Node]]:
+        found: dict[str, list[Node]] = {}
+        for node in self.graph.nodes:
+            found.setdefault(node.block, []).append(node)
         return found
 
     @cached_property
     def inputs(self) -> tuple[int, ...]:
-        """Positions of the graph inputs that are drawn: all but a model that only hands out attributes."""
+        """Positions of the inputs that are drawn: not a model that only hands out attributes."""
         used = {wire.tail for wire in self.wires if isinstance(wire.tail, int)}
         return tuple(
             position
@@ -99,6 +117,7 @@ class Wiring:
         return tuple(self._wires())
 
     def is_module(self, name: str) -> bool:
+        """Whether the value is an object of a class, as the model itself is."""
         return self.graph.values[name].type.startswith("__torch__.")
 
     def _wires(self) -> Iterator[Wire]:
@@ -160,6 +179,6 @@ class Wiring:
 
 
 def _has_effects(node: Node) -> bool:
-    """Whether the node does more than make its outputs: blocks, or `add_` and the like."""
+    """Whether the node does more than make its outputs, as `add_` does."""
     name = node.kind.rpartition("::")[2]
-    return bool(node.blocks) or (name.endswith("_") and not name.startswith("__"))
+    return (name.endswith("_") and not name.startswith("__")) or node.kind in _EFFECTS

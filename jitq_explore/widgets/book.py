@@ -1,4 +1,7 @@
-"""What there is to show of a recording: a `Page` a stage, made when first looked at. No ipywidgets here."""
+"""What there is to show of a recording: a `Page` a stage, made when first looked at.
+
+No ipywidgets here.
+"""
 
 from __future__ import annotations
 
@@ -71,6 +74,7 @@ class Page:
 
     @cached_property
     def graph(self) -> Graph:
+        """The flattened graph after the stage."""
         return self.snapshot.graph()
 
     @cached_property
@@ -119,12 +123,12 @@ class Page:
             for box, (node, said) in self._searchable.items()
             if all(word in said for word in wanted)
         }
-        boxes = {box: box if box in drawn.boxes else _folder(node, drawn) for box, node in found.items()}
+        drawn_as = {box: _place(box, node, drawn) for box, node in found.items()}
         return Found(
             nodes=tuple(found.values()),
             total=len(self._searchable),
-            boxes=frozenset(boxes.values()) - {""},
-            folded=sum(shown_in != box for box, shown_in in boxes.items()),
+            boxes=frozenset(drawn_as.values()) - {""},
+            folded=sum(place != box for box, place in drawn_as.items()),
         )
 
     @cached_property
@@ -165,14 +169,17 @@ class Book:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Those of the pages, in order."""
         return tuple(self.pages)
 
     @cached_property
     def observers(self) -> pd.DataFrame:
+        """A row an observed value."""
         return observer_table(self.recording)
 
     @cached_property
     def quant_nodes(self) -> pd.DataFrame:
+        """A row an inserted quantize, dequantize, … node."""
         return quant_node_table(self.recording)
 
 
@@ -206,11 +213,10 @@ def _words(node: Node, graph: Graph) -> str:
     return " ".join((node.kind, node.module_path, *values, *names, *observer)).casefold()
 
 
-def _folder(node: Node, drawn: Drawn) -> str:
-    """The id of the box that stands for the innermost drawn module around the node, or ""."""
+def _place(box: str, node: Node, drawn: Drawn) -> str:
+    """The id of the box that shows a node: its own, that of a folded module around it, or ""."""
     names = node.module_path.split(".") if node.module_path else []
-    for depth in range(len(names), 0, -1):
-        box = region_id(tuple(Level(name, name) for name in names[:depth]))
-        if box in drawn.boxes:
-            return box
-    return ""
+    around = [
+        tuple(Level(name, name) for name in names[:depth]) for depth in range(len(names), 0, -1)
+    ]
+    return next((each for each in (box, *map(region_id, around)) if each in drawn.boxes), "")

@@ -1,4 +1,4 @@
-"""The explorer: ipywidgets, wired to `Selection` (what is chosen) and `Book` (what there is to show)."""
+"""The explorer: ipywidgets, wired to `Selection` (what is chosen) and `Book` (what there is)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from typing import Any, Protocol
 import ipywidgets as w
 
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.widgets import markup
+from jitq_explore.widgets import markup, table_markup
 from jitq_explore.widgets.book import Book, Page
 from jitq_explore.widgets.selection import Selection
 
-_DETAIL: tuple[tuple[str, int | None], ...] = (
-    ("as much as fits", None),
+# 0 stands for None, which would mean "nothing chosen" to a dropdown.
+_DETAIL: tuple[tuple[str, int], ...] = (
+    ("as much as fits", 0),
     ("at most 12 boxes", 12),
     ("at most 25 boxes", 25),
     ("at most 50 boxes", 50),
     ("at most 100 boxes", 100),
     ("at most 250 boxes", 250),
 )
-_ZOOM: tuple[tuple[str, float | None], ...] = (
-    ("fit to width", None),
+_ZOOM: tuple[tuple[str, float], ...] = (
+    ("fit to width", 0.0),
     ("75 %", 0.75),
     ("100 %", 1.0),
     ("150 %", 1.5),
@@ -37,12 +38,15 @@ class LiveRun(Protocol):
     """What the explorer needs of a session: run the next stage, and what was seen so far."""
 
     @property
-    def recording(self) -> Recording: ...
+    def recording(self) -> Recording:
+        """What was seen so far; another object after every stage."""
 
     @property
-    def stages(self) -> tuple[str, ...]: ...
+    def stages(self) -> tuple[str, ...]:
+        """The names of the stages to come."""
 
-    def step(self) -> object: ...
+    def step(self) -> object:
+        """Run the next stage; raises what it raises."""
 
 
 class Explorer(w.VBox):  # type: ignore[misc]
@@ -114,8 +118,8 @@ class Explorer(w.VBox):  # type: ignore[misc]
     def _listen(self) -> None:
         self.previous_button.on_click(lambda _: self._select(self.selection.previous()))
         self.next_button.on_click(lambda _: self._select(self.selection.next()))
-        self.step_button.on_click(lambda _: self._run_stages(1))
-        self.run_button.on_click(lambda _: self._run_stages(len(self._run.stages)))
+        self.step_button.on_click(lambda _: self._run_stages(until_end=False))
+        self.run_button.on_click(lambda _: self._run_stages(until_end=True))
         self.strip.observe(self._chosen, "value")
         self.filter_box.observe(lambda change: self._filter(change.new), "value")
         self.detail_box.observe(lambda _: self._show_drawing(), "value")
@@ -128,6 +132,10 @@ class Explorer(w.VBox):  # type: ignore[misc]
     def page(self) -> Page:
         """What is shown of the chosen stage."""
         return self.book.pages[self.selection.stage]
+
+    @property
+    def _detail(self) -> int | None:
+        return self.detail_box.value or None
 
     def _chosen(self, change: Any) -> None:
         # None while the strip is given other options.
@@ -168,12 +176,13 @@ class Explorer(w.VBox):  # type: ignore[misc]
         to_come = self._run.stages if self._run else ()
         can_run = bool(to_come) and self.book.recording.error is None and not is_running
         self.step_button.disabled = self.run_button.disabled = not can_run
-        self.step_button.description = f"Run next: {to_come[0]}" if to_come else "All stages have run"
+        next_stage = f"Run next: {to_come[0]}" if to_come else "All stages have run"
+        self.step_button.description = next_stage
 
     def _show_drawing(self) -> None:
         self.add_class("jitq-busy")
         try:
-            drawn = self.page.drawn(self.detail_box.value)
+            drawn = self.page.drawn(self._detail)
             self.drawing.value = markup.drawing(self.page, drawn)
             self.caption.value = markup.caption(drawn)
         finally:
@@ -182,19 +191,19 @@ class Explorer(w.VBox):  # type: ignore[misc]
 
     def _show_found(self) -> None:
         words = self.selection.node_filter
-        drawn = self.page.drawn(self.detail_box.value)
+        drawn = self.page.drawn(self._detail)
         found = self.page.find(words, drawn) if words else None
         self.count.value = markup.found_nodes(found)
-        self.highlight.value = markup.highlight(self._own_class, found, self.zoom_box.value)
+        self.highlight.value = markup.highlight(self._own_class, found, self.zoom_box.value or None)
 
     def _show_tab(self) -> None:
         """Fill the tab that is open; the others when they are opened."""
         words, tab = self.selection.node_filter, self.tabs.selected_index
         self.tabs.set_title(3, markup.count_messages(self.page, self.book.recording))
         if tab == 0:
-            self.observers.value = markup.observers(self.book, words)
+            self.observers.value = table_markup.observers(self.book, words)
         elif tab == 1:
-            self.quant_nodes.value = markup.quant_nodes(self.book, words, self.page.name)
+            self.quant_nodes.value = table_markup.quant_nodes(self.book, words, self.page.name)
         elif tab == 2:
             self.text.value = markup.text(self.page)
         elif tab == 3:
@@ -202,15 +211,15 @@ class Explorer(w.VBox):  # type: ignore[misc]
 
     # Running --------------------------------------------------------------------------------------
 
-    def _run_stages(self, count: int) -> None:
-        """Run so many stages, or fewer if one fails, and show the last."""
+    def _run_stages(self, until_end: bool) -> None:
+        """Run all stages to come, or one, as long as none fails, and show the last that ran."""
         run = self._run
         if run is None:
             return
         said: list[str] = []
         problem = ""
         self.run_output.clear_output()
-        for name in run.stages[:count]:
+        for name in run.stages if until_end else run.stages[:1]:
             self._show_buttons(is_running=True)
             self.status.value = markup.running(name)
             problem = self._step(run, said)

@@ -15,10 +15,52 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_tour_runs_in_jupyterlab(tmp_path):
-    with open_in_lab(TOUR, tmp_path) as tour:
-        tour.run_all()
-        tour.screenshot(tmp_path / "tour.png")
-        assert not tour.errors
-        assert not tour.red
-        assert not tour.console_errors
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory):
+    """The tour, open, all its cells run."""
+    work = tmp_path_factory.mktemp("tour")
+    with open_in_lab(TOUR, work) as opened:
+        opened.run_all()
+        opened.screenshot(work / "tour.png")
+        yield opened
+
+
+@pytest.fixture
+def explorer(tour):
+    found = tour.page.locator(".jitq").first
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def test_it_runs_without_an_error_and_without_red(tour):
+    assert not tour.errors
+    assert not tour.red
+    assert not tour.console_errors
+
+
+def test_the_explorer_draws_the_graph(explorer):
+    assert explorer.locator("svg .node").first.is_visible()
+
+
+def test_next_and_previous_go_through_the_stages(tour, explorer):
+    def shown() -> str:
+        return explorer.locator(".jitq-strip input:checked").evaluate(
+            "input => input.closest('label').innerText.split('\\n')[0]"
+        )
+
+    def press(button: str, expected: str) -> None:
+        explorer.get_by_role("button", name=button).click()
+        explorer.locator(f"svg:has-text('{expected}')").wait_for()
+        assert shown() == expected
+
+    explorer.locator(".jitq-strip label", has_text="insert_observers").click()
+    press("Next", "calibrate")
+    press("Next", "insert_quant_dequant")
+    press("Previous", "calibrate")
+    assert not tour.console_errors
+
+
+def test_a_stage_can_be_chosen(tour, explorer):
+    explorer.locator(".jitq-strip label", has_text="quant_finalize").click()
+    explorer.locator("svg .node", has_text="conv2d_relu").first.wait_for()
+    assert not tour.console_errors

@@ -1,0 +1,31 @@
+"""Names for what torch's own stubs leave out, so that the rest of the room can be typed."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, TypeAlias
+
+import torch
+from torch.jit import ScriptModule
+from torch.jit._recursive import wrap_cpp_module
+
+CppModule: TypeAlias = Any
+"""A `torch._C.ScriptModule`: the C++ module that a ScriptModule wraps."""
+
+CppGraph: TypeAlias = Any
+"""A `torch._C.Graph`."""
+
+CppNode: TypeAlias = Any
+"""A `torch._C.Node`; a handle to it is stale once a pass has deleted the node."""
+
+
+def wrap(module: CppModule) -> ScriptModule:
+    """A new ScriptModule around the C++ module."""
+    wrapped: ScriptModule = wrap_cpp_module(module)
+    return wrapped
+
+
+def unoptimized() -> contextlib.AbstractContextManager[None]:
+    """While open, TorchScript runs as written: nothing is profiled, fused or compiled anew."""
+    manager: contextlib.AbstractContextManager[None] = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]
+    return manager
