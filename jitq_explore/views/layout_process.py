@@ -69,15 +69,19 @@ class LayoutProcess:
         timer.daemon = True
         timer.start()
         try:
-            return _ask(process, request)
-        except (OSError, EOFError) as error:
+            answer = _ask(process, request)
+        except BaseException as error:
+            self.stop()  # half an answer may be under way: never ask this process again
             if is_late.is_set():
                 raise TimeoutError from None
-            raise ChildProcessError("the layout process ended unexpectedly") from error
+            if isinstance(error, OSError | EOFError):
+                raise ChildProcessError("the layout process ended unexpectedly") from error
+            raise
         finally:
             timer.cancel()
-            if is_late.is_set() or sys.exc_info()[0] is not None:
-                self.stop()  # half an answer may be under way: never ask this process again
+        if is_late.is_set():
+            self.stop()  # killed just after it had answered
+        return answer
 
 
 def _spawn() -> subprocess.Popen[bytes]:

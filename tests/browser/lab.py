@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -62,27 +63,27 @@ class OpenNotebook:
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.wait_for_function(_ALL_CELLS_RAN, timeout=seconds * 1000, polling=250)
 
-    def outputs(self, kind: str) -> list[str]:
-        """The texts of all outputs that JupyterLab marks as of this kind of data."""
-        found = self.page.locator(f'.jp-OutputArea-output[data-mime-type="{kind}"]')
-        return found.all_inner_texts()
-
     @property
     def errors(self) -> list[str]:
-        return self.outputs("application/vnd.jupyter.error")
+        """The errors that cells ended with."""
+        return [f"{output['ename']}: {output['evalue']}" for output in self._outputs("error")]
 
     @property
     def red(self) -> list[str]:
-        return self.outputs("application/vnd.jupyter.stderr")
+        """What was written to standard error, which JupyterLab shows in red."""
+        return [o["text"] for o in self._outputs("stream") if o["name"] == "stderr"]
+
+    def _outputs(self, kind: str) -> list[dict[str, Any]]:
+        outputs: list[dict[str, Any]] = self.page.evaluate(_OUTPUTS)
+        return [output for output in outputs if output["output_type"] == kind]
 
     def screenshot(self, path: Path) -> None:
         """The whole notebook as one picture: the window is made as tall as its cells."""
         height = self.page.evaluate(
-            "Math.max(...[...document.querySelectorAll('.jp-Cell')]"
-            ".map(cell => cell.getBoundingClientRect().bottom)) + 200"
+            "document.querySelector('.jp-Notebook .jp-WindowedPanel-outer').scrollHeight"
         )
-        self.page.set_viewport_size({"width": 1400, "height": min(int(height), 16_000)})
-        self.page.wait_for_timeout(500)
+        self.page.set_viewport_size({"width": 1400, "height": min(height + 150, 16_000)})
+        self.page.wait_for_timeout(500)  # milliseconds, for the page to settle
         self.page.screenshot(path=path)
 
 
@@ -95,14 +96,18 @@ _OPEN = """async (name) => {
     app.shell.collapseLeft();
 }"""
 
+_OUTPUTS = """() => window.jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.model.type === 'code')
+    .flatMap(cell => cell.model.outputs.toJSON())"""
+
 # A code cell that has run has a number; one that waits or runs has none, or a star.
 _ALL_CELLS_RAN = """() => {
     const cells = window.jupyterapp.shell.currentWidget.content.widgets;
     const code = cells.filter(c => c.model.type === 'code' && c.model.sharedModel.source.trim());
     const failed = code.some(c =>
         c.model.sharedModel.outputs.some(output => output.output_type === 'error'));
-    return failed || code.every(c => c.model.executionCount !== null && !c.model.isDirty
-        && c.model.executionState !== 'running');
+    return failed || code.every(c => c.model.executionCount !== null
+        && c.model.executionState === 'idle');
 }"""
 
 
@@ -150,7 +155,7 @@ def _page() -> Iterator[OpenNotebook]:
             executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS), headless=True
         )
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(30_000)
         opened = OpenNotebook(page)
 
         def note(text: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from jitq_explore.snapshots.diff import GraphDiff, Match
 from jitq_explore.snapshots.graph import Attribute, Block, Graph, Node, Value
 
-HOSTILE = "</script><img src=x onerror=\"alert('1')\"> \\N \\G \\n & &lt;b&gt; <b>\x1b[31m\n\u202e%s{}"
+HOSTILE = (
+    "</script><img src=x onerror=\"alert('1')\"> \\N \\G \\n & &lt;b&gt; <b>\x1b[31m\n\u202e%s{}"
+)
 """A name that would break out of HTML, SVG, DOT, a terminal and a line, if it were let."""
 
 
@@ -16,7 +18,7 @@ class Builder:
         self.inputs = inputs
         self.nodes: list[Node] = []
         self.blocks: dict[str, Block] = {}
-        self.types = {name: "Tensor" for name in inputs} | {"self": "__torch__.Net"}
+        self.types = dict.fromkeys(inputs, "Tensor") | {"self": "__torch__.Net"}
 
     def node(
         self,

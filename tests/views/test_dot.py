@@ -77,10 +77,11 @@ def test_what_was_taken_out_leaves_its_old_edges_and_the_new_one():
 
 
 def test_constants_and_weights_are_in_the_labels_of_their_users():
-    before = sketch_graph(observed().before)
-    assert box(before, "a-n3").lines == ("weight: conv.weight", "bias 2 · stride 2", "%y") or True
-    assert box(before, "a-n3").title == "conv2d"
-    assert "weight: conv.weight" in box(before, "a-n3").lines
+    assert box(sketch_graph(observed().before), "a-n3").lines == (
+        "weight: conv.weight",
+        "stride 2",
+        "%y",
+    )
     assert "weight: conv.weight" in box(sketch_diff(observed()), "a-n3").lines
 
 
@@ -345,7 +346,7 @@ def test_hostile_names_are_text_and_nothing_else():
     svg = render_svg(diff_dot(diff).dot.source)
     root = ElementTree.fromstring(svg)
     tags = {element.tag.rpartition("}")[2] for element in root.iter()}
-    assert tags <= {"svg", "g", "title", "text", "polygon", "path", "ellipse", "a", "polyline"}
+    assert tags <= {"svg", "g", "title", "text", "polygon", "path", "ellipse"}
     assert not any(key.startswith("on") or "href" in key for e in root.iter() for key in e.attrib)
     texts = [element.text for element in root.iter() if element.tag.endswith("text")]
     assert f"+ my::{printable(HOSTILE)}" in texts
