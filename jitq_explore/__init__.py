@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.archive import load as load
     from jitq_explore.snapshots.archive import save as save
     from jitq_explore.snapshots.diff import GraphDiff as GraphDiff
-    from jitq_explore.snapshots.diff import diff as diff
-    from jitq_explore.snapshots.diff import diff_graphs as diff_graphs
     from jitq_explore.snapshots.graph import Graph as Graph
     from jitq_explore.snapshots.recording import Recording as Recording
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
+    from jitq_explore.views.show import diff as diff
+    from jitq_explore.views.show import diff_graphs as diff_graphs
     from jitq_explore.views.tables import channel_table as channel_table
     from jitq_explore.views.tables import observer_table as observer_table
     from jitq_explore.views.tables import quant_node_table as quant_node_table
@@ -35,8 +35,8 @@ _HOMES = {
     "Session": "capture.session",
     "StageRecord": "snapshots.recording",
     "channel_table": "views.tables",
-    "diff": "snapshots.diff",
-    "diff_graphs": "snapshots.diff",
+    "diff": "views.show",
+    "diff_graphs": "views.show",
     "explore": "exploring",
     "load": "snapshots.archive",
     "observer_table": "views.tables",

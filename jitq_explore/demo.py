@@ -100,7 +100,8 @@ class DigitsNet(nn.Module):
         """Images [batch, 1, 8, 8] -> a score for each digit, [batch, 10]."""
         x = torch.relu(self.bn(self.conv(images)))
         x = torch.max_pool2d(self.block(x), 2)
-        return self.fc(torch.flatten(x, 1))
+        scores: Tensor = self.fc(torch.flatten(x, 1))
+        return scores
 
 
 def train(batches: Sequence[Batch], epochs: int = 8) -> DigitsNet:

@@ -23,7 +23,7 @@ def load_model(path: Path) -> ScriptModule:
     """The TorchScript model in a file, on the CPU."""
     _check_exists(path)
     try:
-        return torch.jit.load(path, map_location="cpu")
+        model: ScriptModule = torch.jit.load(path, map_location="cpu")
     except Exception as error:
         # torch's own text speaks of corruption and is long; --traceback shows it.
         what = (
@@ -32,6 +32,7 @@ def load_model(path: Path) -> ScriptModule:
             else "or is damaged"
         )
         raise BadFileError(f"{path} is not a TorchScript file ({what}); {SAVE_A_MODEL}") from error
+    return model
 
 
 def load_batches(path: Path) -> list[Any]:

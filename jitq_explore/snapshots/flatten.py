@@ -23,8 +23,8 @@ def flatten(snapshot: Snapshot, method: str) -> Graph:
 
     A call of a submodule's method is replaced by that method's nodes; a call of an observer's
     `forward` becomes one node of kind `jitq::observe` with the attributes `observer` (its module
-    path) and `value` (the observed value's name in the method that observes it). A call through an
-    interface type stays a call, as torch leaves it.
+    path), `class` and `value` (the observed value's name in the method that observes it). A call
+    through an interface type stays a call, as torch leaves it.
     """
     return _Flattener(snapshot).run(method)
 
@@ -80,7 +80,11 @@ class _Flattener:
                 self.copy(node, body, renamed, path, frames, block_ids)
             elif self.snapshot.by_path[called].is_observer:
                 # What the value is called here is what its qparams will be named after.
-                attributes = {"observer": called, "value": node.inputs[1]}
+                attributes = {
+                    "observer": called,
+                    "class": self.snapshot.by_path[called].short_class,
+                    "value": node.inputs[1],
+                }
                 observe = replace(node, kind=OBSERVE, inputs=node.inputs[1:], attributes=attributes)
                 self.copy(observe, body, renamed, path, frames, block_ids)
             else:

@@ -130,29 +130,53 @@ class Side:
     @cached_property
     def signatures(self) -> list[dict[str, int]]:
         """For 0, 1, … HOPS: node id -> hash of the node's surroundings that far."""
-        rounds = [{node.id: hash(_own_signature(node)) for node in self.core}]
+        ids = [node.id for node in self.core]
+        fed_by, feeds = self._edges(ids)
+        last = [hash(_own_signature(node)) for node in self.core]
+        rounds = [dict(zip(ids, last, strict=True))]
         for _ in range(HOPS):
-            last = rounds[-1]
-            rounds.append({node.id: self._refined(node, last) for node in self.core})
+            last = [
+                hash(
+                    (
+                        own,
+                        tuple([fixed if k < 0 else hash((last[k], fixed)) for k, fixed in sources]),
+                        # A sum: who else takes a value comes in no order.
+                        sum([last[k] ^ how for k, how in takers]),
+                    )
+                )
+                for own, sources, takers in zip(last, fed_by, feeds, strict=True)
+            ]
+            rounds.append(dict(zip(ids, last, strict=True)))
         return rounds
 
-    def _refined(self, node: Node, last: Mapping[str, int]) -> int:
-        fed_by = tuple(self._source(value, last) for value in node.inputs)
-        feeds = sorted(
-            hash((last[taker.id], place, output))
-            for output, value in enumerate(node.outputs)
-            for taker, place in self.takers.get(value, ())
-        )
-        return hash((last[node.id], fed_by, tuple(feeds)))
+    def _edges(
+        self, ids: list[str]
+    ) -> tuple[list[list[tuple[int, int]]], list[list[tuple[int, int]]]]:
+        """For each core node what feeds it and what it feeds: (number of the other node, how).
 
-    def _source(self, value: str, last: Mapping[str, int]) -> Hashable:
+        The number is -1 for a source that is no core node; the hash then says what it is.
+        """
+        number = {node_id: k for k, node_id in enumerate(ids)}
+        fed_by = [[self._source(value, number) for value in node.inputs] for node in self.core]
+        feeds = [
+            [
+                (number[taker.id], hash((place, output)))
+                for output, value in enumerate(node.outputs)
+                for taker, place in self.takers.get(value, ())
+            ]
+            for node in self.core
+        ]
+        return fed_by, feeds
+
+    def _source(self, value: str, number: Mapping[str, int]) -> tuple[int, int]:
         origin = self.origin(value)
         if origin in self.literals:
-            return self.literals[origin]
+            return -1, hash(self.literals[origin])
         node = self.graph.producers.get(origin)
         if node is None:
-            return origin in self.graph.inputs and self.graph.inputs.index(origin)
-        return last[node.id], node.outputs.index(origin)
+            inputs = self.graph.inputs
+            return -1, hash(("input", inputs.index(origin) if origin in inputs else None))
+        return number[node.id], node.outputs.index(origin)
 
 
 def _literals(graph: Graph) -> Mapping[str, Hashable]:
@@ -249,6 +273,8 @@ class _Matcher:
         if not groups:
             return
         others = _grouped((n for n in nodes_after if n.id not in self.taken), key_after)
+        if not others:
+            return
         for key, nodes in groups.items():
             partners = others.get(key, ())
             if len(nodes) == len(partners) or not in_equal_number:

@@ -92,6 +92,7 @@ class _Reader:
     def __init__(self, recording: Recording) -> None:
         self.stages = [stage for stage in recording.stages if stage.error is None]
         self.readings = newest_readings(recording)
+        self.found_observers: dict[tuple[int, str], dict[str, str]] = {}
         self.diffs: dict[tuple[int, str], GraphDiff] = {}
 
     def read(self) -> Iterator[QuantNode]:
@@ -107,12 +108,16 @@ class _Reader:
     def observers(self, index: int, method: str) -> dict[str, str]:
         """Id of a quantize node -> its observer, in the graph after a stage that replaced
         observers."""
-        before = self.stages[index].before
-        if method not in before.method_names:
-            return {}
-        if not any(node.is_observer for node in before.graph(method).nodes):
-            return {}
-        return observers_of_quantizers(self.diff(index, method))
+        key = index, method
+        if key not in self.found_observers:
+            before = self.stages[index].before
+            observed = method in before.method_names and any(
+                node.is_observer for node in before.graph(method).nodes
+            )
+            self.found_observers[key] = (
+                observers_of_quantizers(self.diff(index, method)) if observed else {}
+            )
+        return self.found_observers[key]
 
     def packed(self, index: int, method: str) -> Iterator[QuantNode]:
         """Prepack nodes that a stage inserted and folded at once: their packed weights tell of

@@ -53,8 +53,9 @@ def render_svg(dot_source: str, timeout: float = 20.0) -> str:
         return _embeddable(_layout(dot_source, timeout))
     except TimeoutError:
         count = len(_NODE.findall(dot_source))
+        what = f"{count} boxes" if count else "the graph"
         raise RenderTimeout(
-            f"laying out {count} boxes took longer than {timeout:g} s: draw less of the graph "
+            f"laying out {what} took longer than {timeout:g} s: draw less of the graph "
             "(hops=0, a smaller max_nodes, only=<a module>) or give it more time (timeout=…)"
         ) from None
 

@@ -25,13 +25,6 @@ _DETAIL: tuple[tuple[str, int], ...] = (
     ("at most 100 boxes", 100),
     ("at most 250 boxes", 250),
 )
-_ZOOM: tuple[tuple[str, float], ...] = (
-    ("fit to width", 0.0),
-    ("75 %", 0.75),
-    ("100 %", 1.0),
-    ("150 %", 1.5),
-    ("200 %", 2.0),
-)
 
 
 class LiveRun(Protocol):
@@ -71,6 +64,10 @@ class Explorer(w.VBox):  # type: ignore[misc]
         self._fill_strip()
         self._show()
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.book.names)
+        return f"<Explorer at {self.selection.stage} of {names}>"
+
     # Making ---------------------------------------------------------------------------------------
 
     def _make_controls(self) -> None:
@@ -84,10 +81,10 @@ class Explorer(w.VBox):  # type: ignore[misc]
             description="Filter nodes",
             placeholder="kind, module path or value",
             style={"description_width": "initial"},
-            layout={"width": "300px"},
+            layout={"width": "290px"},
         )
-        self.detail_box = _dropdown("Detail", _DETAIL, 195)
-        self.zoom_box = _dropdown("Zoom", _ZOOM, 150)
+        self.detail_box = _dropdown("Detail", _DETAIL, 200)
+        self.zoom_box = _dropdown("Zoom", markup.ZOOM, 165)
         self.heading, self.summary, self.status = w.HTML(), w.HTML(), w.HTML()
         self.count, self.drawing, self.caption = w.HTML(), w.HTML(), w.HTML()
         self.highlight = _style_sheet("")
@@ -194,7 +191,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
         drawn = self.page.drawn(self._detail)
         found = self.page.find(words, drawn) if words else None
         self.count.value = markup.found_nodes(found)
-        self.highlight.value = markup.highlight(self._own_class, found, self.zoom_box.value or None)
+        self.highlight.value = markup.highlight(self._own_class, found, self.zoom_box.value)
 
     def _show_tab(self) -> None:
         """Fill the tab that is open; the others when they are opened."""

@@ -6,6 +6,7 @@ Names, messages and IR come from whoever made the model: everything passes throu
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
@@ -15,6 +16,16 @@ from jitq_explore.views.printable import printable
 from jitq_explore.widgets.book import Drawn, Found, Page
 
 FAILED = "✖"
+
+ZOOM = (
+    ("fit to width", "max-width: 100%"),
+    ("whole drawing", "width: 100%; height: 100%; max-width: none"),
+    *(
+        (f"{percent} %", f"width: calc(var(--jitq-width) * {percent / 100}px); max-width: none")
+        for percent in (75, 100, 150, 200)
+    ),
+)
+"""How large a drawing can be shown, each with the style of its SVG."""
 
 _LINE_STATUS = {"+ ": Status.ADDED, "- ": Status.REMOVED, "~ ": Status.CHANGED}
 
@@ -71,7 +82,7 @@ def summary(page: Page) -> str:
         return f"The model as it was given: {len(page.graph):,} nodes."
     alarm = _alarm(record) if record.error is not None else ""
     chips = "".join(_chip(status, count) for status, count in _counts(page))
-    words = [_sentence(page, record), f"{record.seconds:.3g} s"]
+    words = [_sentence(page, record), _duration(record.seconds)]
     said = safe(" · ".join(filter(None, words)))
     return f'{alarm}{chips} <span class="jitq-quiet">{said}</span>'
 
@@ -106,6 +117,10 @@ def _sentence(page: Page, record: StageRecord) -> str:
     return "changed nothing" if not record.changed else "changed nothing in this graph"
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+
+
 def _alarm(record: StageRecord) -> str:
     return (
         f'<div class="jitq-alarm" role="alert"><b>{FAILED} {safe(record.name)} failed</b> '
@@ -120,7 +135,7 @@ def running(stage: str) -> str:
 
 def how_it_went(recording: Recording, problem: str, warnings: Sequence[str]) -> str:
     """What is said after stages have run: `problem` is "" or what ended them."""
-    said = "".join(map(_message, dict.fromkeys(warnings)))
+    said = "".join(_messages(warnings))
     if recording.error is not None:
         return said + quiet("The run ended here. session.back() takes the failed stage back.")
     if problem:
@@ -150,16 +165,13 @@ def caption(drawn: Drawn) -> str:
     return quiet(f"{note}Point at a box for its details.") if drawn.svg else ""
 
 
-def highlight(explorer: str, found: Found | None, zoom: float | None) -> str:
+def highlight(explorer: str, found: Found | None, zoom: str) -> str:
     """A style sheet that holds for one explorer: how large its drawing is, and what stands out.
 
-    `explorer` is the explorer's own class; `zoom` None fits the drawing to the page.
+    `explorer` is the explorer's own class, `zoom` one of the styles in `ZOOM`.
     """
     place = f".{explorer} .jitq-drawing"
-    rules = []
-    if zoom is not None:
-        width = f"calc(var(--jitq-width) * {zoom:g}px)"
-        rules.append(f"{place} svg {{ width: {width}; max-width: none; }}")
+    rules = [f"{place} svg {{ {zoom}; }}"]
     if found is not None and found.boxes:
         rules.append(f"{place} :is(.node, .edge) {{ opacity: 0.2; }}")
         boxes = ",".join(f'[id="{box}"]' for box in sorted(found.boxes))
@@ -204,7 +216,7 @@ def messages(page: Page, recording: Recording) -> str:
     if record is not None and record.error is not None:
         trace = safe(record.error.traceback) or "no traceback was kept"
         parts.append(f'{_alarm(record)}<pre class="jitq-wrap">{trace}</pre>')
-    parts += map(_message, record.messages if record is not None else recording.warnings)
+    parts += _messages(record.messages if record is not None else recording.warnings)
     if not parts:
         parts.append(quiet("No warnings and no error."))
     qconfig = "\n".join(f"{key!r}: {value}" for key, value in recording.qconfig.items())
@@ -242,5 +254,8 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def _message(said: str) -> str:
-    return f'<div class="jitq-message">{safe(said)}</div>'
+def _messages(said: Sequence[str]) -> Iterator[str]:
+    """Each message once, with how often it came."""
+    for message, times in Counter(said).items():
+        often = f" (×{times})" if times > 1 else ""
+        yield f'<div class="jitq-message">{safe(message)}{often}</div>'

@@ -16,9 +16,12 @@ _OBSERVER_COLUMNS = (
     "observer",
 )  # fmt: skip
 _QUANT_NODE_COLUMNS = (
-    "kind", "module", "value", "scale", "zero_point", "dtype", "feeds", "fate", "inserted_by",
+    "kind", "module", "value", "scale", "zero_point", "dtype", "fate", "feeds", "inserted_by",
     "scheme", "axis", "observer",
 )  # fmt: skip
+
+_LONG = 32
+"""Texts of more characters are broken into lines."""
 
 
 def observers(book: Book, words: str) -> str:
@@ -78,7 +81,9 @@ def _table(
 def _cell(value: object, is_number: bool) -> str:
     if value is False:
         return f'<td class="jitq-bad">{FAILED} no</td>'
-    return f"<td{_number(is_number)}>{safe(_shown_value(value))}</td>"
+    shown = _shown_value(value)
+    long = ' class="jitq-long"' if len(shown) > _LONG else ""
+    return f"<td{_number(is_number) or long}>{safe(shown)}</td>"
 
 
 def _number(is_number: bool) -> str:

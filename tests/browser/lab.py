@@ -79,13 +79,19 @@ class OpenNotebook:
 
     def screenshot(self, path: Path) -> None:
         """The whole notebook as one picture: the window is made as tall as its cells."""
-        height = self.page.evaluate(
-            "document.querySelector('.jp-Notebook .jp-WindowedPanel-outer').scrollHeight"
-        )
-        self.page.set_viewport_size({"width": 1400, "height": min(height + 150, 16_000)})
+        height = self.page.evaluate(_HEIGHT)
+        self.page.set_viewport_size({"width": 1400, "height": min(height + 100, 16_000)})
         self.page.wait_for_timeout(500)  # milliseconds, for the page to settle
+        self.page.evaluate(_HEIGHT)
         self.page.screenshot(path=path)
 
+
+# Scrolls to the top; how far down the last cell then reaches, in pixels.
+_HEIGHT = """() => {
+    document.querySelector('.jp-Notebook .jp-WindowedPanel-outer').scrollTop = 0;
+    const cells = [...document.querySelectorAll('.jp-Notebook .jp-Cell')];
+    return Math.ceil(Math.max(...cells.map(cell => cell.getBoundingClientRect().bottom)));
+}"""
 
 _OPEN = """async (name) => {
     const app = window.jupyterapp;

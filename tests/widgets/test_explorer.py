@@ -148,6 +148,14 @@ def test_less_detail_draws_fewer_boxes(explorer):
     assert explorer.drawing.value.count('class="node') <= 12 < whole
 
 
+def test_zooming_sends_no_drawing_again(explorer):
+    drawing = explorer.drawing.value
+    explorer.zoom_box.index = 4
+    assert explorer.zoom_box.label == "150 %"
+    assert "* 1.5px" in explorer.highlight.value
+    assert explorer.drawing.value is drawing
+
+
 def test_the_legend_has_the_colours_of_the_drawings(explorer):
     drawings = ""
     for stage in STATIC:
@@ -189,10 +197,11 @@ def test_the_text_is_that_of_the_difference(explorer):
 
 
 def test_messages_are_counted(recording):
-    stage = replace(recording["dce"], messages=("one", "two"))
+    stage = replace(recording["dce"], messages=("one", "two", "two"))
     explorer = jq.explore(replace(recording, stages=(stage,)))
-    assert explorer.tabs.titles[MESSAGES] == "Messages (2)"
-    assert "two" in open_tab(explorer, MESSAGES)
+    assert explorer.tabs.titles[MESSAGES] == "Messages (3)"
+    assert "two</div>" not in open_tab(explorer, MESSAGES)
+    assert "two (×2)</div>" in explorer.messages.value
 
 
 # Filter -------------------------------------------------------------------------------------------
