@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 from torch.jit import ScriptModule
@@ -26,12 +25,8 @@ def load_model(path: Path) -> ScriptModule:
         model: ScriptModule = torch.jit.load(path, map_location="cpu")
     except Exception as error:
         # torch's own text speaks of corruption and is long; --traceback shows it.
-        what = (
-            "a torch.save'd eager model or state dict is not"
-            if is_zipfile(path)
-            else "or is damaged"
-        )
-        raise BadFileError(f"{path} is not a TorchScript file ({what}); {SAVE_A_MODEL}") from error
+        message = f"{path} is no TorchScript file (what torch.save writes is none), or is damaged"
+        raise BadFileError(f"{message}; {SAVE_A_MODEL}") from error
     return model
 
 

@@ -22,7 +22,10 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def contents(tensor: torch.Tensor) -> NDArray[np.generic]:
-    """The elements as a NumPy array; the stored integers of a quantized tensor."""
+    """A copy of the elements as a NumPy array; the stored integers of a quantized tensor.
+
+    A copy, since `Tensor.numpy()` leaves the tensor's storage unable to be resized for good.
+    """
     plain = tensor.detach()
     if plain.is_quantized:
         plain = plain.int_repr()
@@ -30,7 +33,8 @@ def contents(tensor: torch.Tensor) -> NDArray[np.generic]:
         plain = plain.to_dense()
     if plain.dtype in (torch.bfloat16, torch.float16):
         plain = plain.float()
-    return plain.cpu().contiguous().numpy()
+    on_cpu = plain.cpu().contiguous()
+    return (on_cpu.clone() if on_cpu.data_ptr() == tensor.data_ptr() else on_cpu).numpy()
 
 
 def digest(tensor: torch.Tensor, elements: NDArray[np.generic]) -> str:

@@ -141,6 +141,8 @@ class _Comparison:
 
     def changes(self, pair: Pair) -> tuple[tuple[str, str, str], ...]:
         old, new = pair.before, pair.after
+        if self._same_constant(old[0], new[0]):
+            return ()
         found = []
         kinds = " + ".join(n.kind for n in old), " + ".join(n.kind for n in new)
         if kinds[0] != kinds[1]:
@@ -152,6 +154,13 @@ class _Comparison:
             if self._inputs_differ(old[0], new[0]):
                 found.append(("inputs", _show_inputs(old[0]), _show_inputs(new[0])))
         return tuple(found)
+
+    def _same_constant(self, old: Node, new: Node) -> bool:
+        """Whether both are one constant: a list built of constants and that list folded are."""
+        if not (old.outputs and new.outputs):
+            return False
+        was = constant_value(self.before, old.outputs[0])
+        return was is not None and was == constant_value(self.after, new.outputs[0])
 
     def _inputs_differ(self, old: Node, new: Node) -> bool:
         if len(old.inputs) != len(new.inputs):

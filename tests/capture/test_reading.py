@@ -126,6 +126,13 @@ def test_module_states_hold_numbers_for_tensors_and_values_for_the_rest():
     assert (state.class_name.rpartition(".")[2], state.training) == ("Odd", False)
 
 
+def test_a_tensor_that_was_read_can_still_be_resized():
+    tensor = torch.zeros(3, 4)
+    TensorReader().read(tensor)
+    tensor.resize_(5, 4)
+    assert tensor.shape == (5, 4)
+
+
 def test_packed_weights_are_read_with_their_qparams():
     final = recorded("conv_bn_relu").last.modules[0]
     packed = [state for state in final.attributes.values() if state.kind == "packed"]
