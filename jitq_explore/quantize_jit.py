@@ -30,6 +30,7 @@ from jitq_explore.capture.qconfigs import (  # noqa: E402
     check_forward_method,
     check_is_script_module,
     check_keys,
+    checked_calibration,
     noted,
     script_qconfig,
     script_qconfig_dict,
@@ -267,14 +268,7 @@ def _quantize_jit(
     if quant_type == QuantType.DYNAMIC:
         prepared = prepare_dynamic_jit(model, qconfig_dict, inplace)
         return _tidied(convert_dynamic_jit(prepared, True, debug))
-    if not run_fn:
-        raise AssertionError(
-            "Must provide calibration function for post training static quantization"
-        )
-    if not run_args:
-        raise AssertionError(
-            "Must provide calibration dataset for post training static quantization"
-        )
+    run_fn, run_args = checked_calibration(run_fn, run_args)
     prepared = prepare_jit(model, qconfig_dict, inplace)
     run_fn(prepared, *run_args)
     return _tidied(convert_jit(prepared, True, debug))

@@ -22,7 +22,11 @@ def calibrate(model: torch.nn.Module, batches: Sequence[tuple[Any, ...]]) -> Non
 
 
 def session(
-    net: str, how: str = "scripted", mode: str = "static", qconfig: QConfig | None = None, **more: Any
+    net: str,
+    how: str = "scripted",
+    mode: str = "static",
+    qconfig: QConfig | None = None,
+    **more: Any,
 ) -> jq.Session:
     """A session that has not begun, on a net of `nets.NETS`."""
     spec = NETS[net]

@@ -10,9 +10,9 @@ import difflib
 import functools
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch.ao.quantization.qconfig import QConfig
@@ -73,6 +73,21 @@ def check_keys(qconfig_dict: Iterable[object]) -> None:
         return
     with noted(ValueError, _about_dict(qconfig_dict) or f"Found {foreign[0]!r}. {DICT_NOTE}"):
         raise ValueError("qconfig_dict should only contain names(str) as keys.")
+
+
+def checked_calibration(
+    run_fn: Callable[..., object] | None, run_args: Sequence[Any] | None
+) -> tuple[Callable[..., object], Sequence[Any]]:
+    """Both as they are; AssertionError unless there is a function and something to call it with."""
+    if not run_fn:
+        raise AssertionError(
+            "Must provide calibration function for post training static quantization"
+        )
+    if not run_args:
+        raise AssertionError(
+            "Must provide calibration dataset for post training static quantization"
+        )
+    return run_fn, run_args
 
 
 def script_qconfig(qconfig: QConfig) -> QConfig:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,13 +10,14 @@ from typing import Any
 import torch
 from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
-from tqdm.auto import tqdm
 
 from jitq_explore.capture import stages as passes
+from jitq_explore.capture.calls import counted_calls
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
     check_is_script_module,
     check_keys,
+    checked_calibration,
     script_qconfig_dict,
     warn_of_unknown_keys,
 )
@@ -105,14 +105,7 @@ class Session:
         of the qconfig dict that are not strings; AssertionError without calibration function or
         data; warns of a key that names no submodule.
         """
-        if not run_fn:
-            raise AssertionError(
-                "Must provide calibration function for post training static quantization"
-            )
-        if not run_args:
-            raise AssertionError(
-                "Must provide calibration dataset for post training static quantization"
-            )
+        run_fn, run_args = checked_calibration(run_fn, run_args)
         return cls(
             model,
             _Plan(
@@ -282,7 +275,10 @@ class Session:
         def feed(watched: Watched) -> None:
             # The optimising executor would recompile for every new shape and profile; over a few
             # batches that costs far more than it saves. The results are the same.
-            with unoptimized(), _count_calls(module, plan, watched):
+            with (
+                unoptimized(),
+                counted_calls(module, plan.run_args, watched, progress=plan.progress),
+            ):
                 run_fn(module, *plan.run_args)
 
         self._log.watch(
@@ -349,44 +345,3 @@ def _engine(name: str | None) -> Iterator[None]:
         yield
     finally:
         backend.engine = before
-
-
-@contextlib.contextmanager
-def _count_calls(module: ScriptModule, plan: _Plan, watched: Watched) -> Iterator[None]:
-    """Count the module's calls that succeed, and show them as a progress bar."""
-    method = module._c._get_method("forward")
-    watched.batches = 0
-
-    def forward(*args: object, **kwargs: object) -> object:
-        result = method(*args, **kwargs)
-        watched.batches = (watched.batches or 0) + 1
-        bar.update()
-        return result
-
-    with tqdm(
-        total=_batches_expected(plan.run_args),
-        desc=CALIBRATE,
-        unit="batch",
-        leave=False,
-        disable=not (plan.progress and _can_show_progress()),
-    ) as bar:
-        # An attribute of the instance comes before the compiled method of that name.
-        module.__dict__["forward"] = forward
-        try:
-            yield
-        finally:
-            del module.__dict__["forward"]
-
-
-def _batches_expected(run_args: Sequence[Any]) -> int | None:
-    """The length of the first argument that has one and is no tensor: usually the batches."""
-    for argument in run_args:
-        if hasattr(argument, "__len__") and not isinstance(argument, torch.Tensor):
-            return len(argument)
-    return None
-
-
-def _can_show_progress() -> bool:
-    """In a notebook as a widget, in a terminal as text; a log file is spared."""
-    in_notebook = any(base.__name__ == "tqdm_notebook" for base in tqdm.__mro__)
-    return in_notebook or sys.stderr.isatty()

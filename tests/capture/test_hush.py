@@ -8,7 +8,10 @@ import sys
 
 from jitq_explore.capture.hush import Heard, hushed, split_warnings
 
-WARNING = "[W1123 20:37:58.586520915 Quantizer.cpp:111] Warning: qint8 is deprecated (function operator())\n"
+WARNING = (
+    "[W1123 20:37:58.586520915 Quantizer.cpp:111] Warning: qint8 is deprecated "
+    "(function operator())\n"
+)
 
 
 def test_warnings_are_told_from_the_rest():
@@ -48,5 +51,7 @@ def test_python_prints_at_once_also_where_its_stream_is_that_of_c():
         "assert sys.stderr is stream\n"
         "print('third', file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stderr.split() == ["first", "second", "third"]

@@ -38,11 +38,15 @@ def kinds(block: torch._C.Block) -> Counter[str]:
 
 
 # Nets of which torch's own inliner, which tidies callees as it goes, removes nothing.
-@pytest.mark.parametrize("net", ["mlp", "branch", "loop", "shared_submodule", "dict_input"])
-@pytest.mark.parametrize("how", ["scripted", "traced"])
+@pytest.mark.parametrize(
+    ("net", "how"),
+    [
+        (net, how)
+        for net in ("mlp", "branch", "loop", "shared_submodule", "dict_input")
+        for how in NETS[net].hows
+    ],
+)
 def test_the_flattened_float_graph_is_the_one_torch_inlines(net, how):
-    if how not in NETS[net].hows:
-        pytest.skip(f"{net} cannot be {how}")
     model = torchscript(NETS[net], how)
     inlined = model.graph.copy()
     torch._C._jit_pass_inline(inlined)

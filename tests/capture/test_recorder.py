@@ -64,7 +64,9 @@ def test_functions_imported_before_are_watched_and_prepare_and_convert_are_one_r
 
 def test_what_is_watched_runs_as_it_would_without():
     spec = NETS["residual"]
-    alone = torchs.quantize_jit(torchscript(spec, "scripted"), {"": FBGEMM}, calibrate, [spec.inputs()])
+    alone = torchs.quantize_jit(
+        torchscript(spec, "scripted"), {"": FBGEMM}, calibrate, [spec.inputs()]
+    )
     with jq.record():
         watched = torchs.quantize_jit(
             torchscript(spec, "scripted"), {"": FBGEMM}, calibrate, [spec.inputs()]
@@ -80,8 +82,7 @@ def test_an_error_is_recorded_raised_and_everything_put_back():
 
     before = replaced()
     spec = NETS["mlp"]
-    recorder = None
-    with pytest.raises(OSError, match="disk on fire"), jq.record() as recorder:  # noqa: PT012
+    with pytest.raises(OSError, match="disk on fire"), jq.record() as recorder:
         torchs.quantize_jit(torchscript(spec, "scripted"), {"": FBGEMM}, broken, [spec.inputs()])
     (recording,) = recorder.recordings
     assert (recording.names[-1], recording["calibrate"].batches) == ("calibrate", 1)

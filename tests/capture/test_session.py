@@ -21,7 +21,7 @@ STATIC = (
     "fold_conv_bn", "insert_observers", "calibrate", "insert_quant_dequant", "quant_finalize",
     "constant_propagation", "dce",
 )  # fmt: skip
-# On-device runs of nets with a conv and a BatchNorm are wrong in torch itself; a loop has no methods.
+# On-device, torch itself is wrong where BatchNorms are folded, and makes no methods for a loop.
 RUNS = [
     (net, how, mode)
     for net, spec in NETS.items()
