@@ -289,7 +289,7 @@ Quantizes the model of a TorchScript file, static unless told otherwise, and
 saves what every stage did as a recording. The model file is not changed.
 
   static     weights and activations in 8 bits; needs data to calibrate with
-  dynamic    weights in 8 bits, activations quantized as they come (linear, LSTM)
+  dynamic    weights in 8 bits, activations quantized as they come (linear layers)
   on-device  the model gets methods that quantize it where it runs
 
 Each batch of --inputs is one call of the model: a tensor is its one argument, a

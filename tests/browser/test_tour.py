@@ -39,6 +39,11 @@ def test_it_runs_and_nothing_is_red(tour):
     assert not tour.console_errors
 
 
+def test_a_difference_is_drawn(tour):
+    drawn = tour.page.locator(".jp-Cell:has-text('jq.diff(') svg .node", has_text="observer")
+    expect(drawn.first).to_be_visible()
+
+
 def test_the_explorer_draws_the_graph(explorer):
     expect(explorer.locator("svg .node").first).to_be_visible()
 

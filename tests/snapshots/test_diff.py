@@ -124,7 +124,8 @@ def test_independent_nodes_may_stand_in_any_order(order, repeats):
     assert all(match.before[0].outputs == match.after[0].outputs for match in diff.matched)
 
 
-@pytest.mark.parametrize("how", ["scripted", "traced"]) @ pytest.mark.parametrize(
+@pytest.mark.parametrize("how", ["scripted", "traced"])
+@pytest.mark.parametrize(
     "net", ["conv_bn_relu", "residual", "transformer_block", "shared_submodule"]
 )
 def test_on_a_real_run_every_kernel_has_its_float_ops(net, how):
