@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def tour(tmp_path_factory):
     """The tour, open, all its cells run."""
+    assert CHROMIUM, "CI is to have a chromium on the PATH"
     work = tmp_path_factory.mktemp("tour")
     with open_in_lab(TOUR, work) as opened:
         opened.run_all()
