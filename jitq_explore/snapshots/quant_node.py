@@ -100,6 +100,7 @@ class Place:
     readings: Mapping[str, ObserverReading]
 
     def describe(self, node: Node, stage: str, fate: str) -> QuantNode:
+        """What there is to say of the node, given the stage that inserted it and its fate."""
         quantizer = self.quantizer(node)
         module, value, observer = self.observed(node, quantizer)
         per_channel = quantizer is not None and quantizer.kind.endswith("per_channel")
