@@ -13,8 +13,11 @@ import os
 import re
 import sys
 import tempfile
+import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import IO, TextIO
 
 _WARNING = re.compile(r"^\[W\d{4} [^\]]*\] (?:Warning: )?(?P<text>.*)$")
 _FUNCTION = re.compile(r" \(function [^()]*(\(\))?\)$")
@@ -29,38 +32,107 @@ class Heard:
 
 @contextlib.contextmanager
 def hushed(heard: Heard) -> Iterator[None]:
-    """While open, standard error of C++ goes to a file; Python's own `sys.stderr` is not touched.
+    """While open, standard error of C++ goes to a file; what Python prints still gets out at once.
 
-    Warnings end up in `heard.messages`, each once; other output is written on when it closes. Where
-    there is no standard error to redirect, nothing happens.
+    Warnings end up in `heard.messages`, each once; other output is written on when it closes. May
+    be opened within itself and in several threads at a time: the first one redirects, the last one
+    puts back. Where there is no standard error to redirect, nothing happens.
     """
+    _flush()
+    begin = _redirection.join()
     try:
-        original = os.dup(2)
-    except OSError:
         yield
-        return
-    with tempfile.TemporaryFile() as file:
+    finally:
         _flush()
-        python_stderr = sys.stderr
-        os.dup2(file.fileno(), 2)
-        if _writes_to_fd_2(python_stderr):
-            sys.stderr = io.TextIOWrapper(
-                os.fdopen(os.dup(original), "wb"), encoding="utf-8", errors="replace",
-                line_buffering=True,
-            )  # fmt: skip
+        heard.messages, _ = split_warnings(_redirection.leave(begin))
+
+
+@contextlib.contextmanager
+def kept_warnings(messages: list[str]) -> Iterator[None]:
+    """While open, Python's warnings are added to the messages and not shown."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         try:
             yield
         finally:
-            _flush()
-            if sys.stderr is not python_stderr:
-                sys.stderr.close()
-                sys.stderr = python_stderr
-            os.dup2(original, 2)
-            file.seek(0)
-            said = file.read().decode("utf-8", "replace")
-            heard.messages, other = split_warnings(said)
-            with os.fdopen(original, "wb") as stream:
-                stream.write(other.encode("utf-8", "replace"))
+            messages += [" ".join(str(warning.message).split()) for warning in caught]
+
+
+class _Redirection:
+    """The one redirection of the process's standard error, however many asked for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.original = -1
+        self.file: IO[bytes] | None = None
+        self.replaced: TextIO | None = None
+
+    def join(self) -> int:
+        """Redirect, if nobody has yet; returns how much had been said by then, in bytes."""
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                self._open()
+            return self._said()
+
+    def leave(self, begin: int) -> str:
+        """What was said since then; the last to leave puts standard error back."""
+        with self.lock:
+            said = b""
+            if self.file is not None:
+                self.file.seek(begin)
+                said = self.file.read()
+            self.users -= 1
+            if self.users == 0:
+                self._close()
+            return said.decode("utf-8", "replace")
+
+    def _said(self) -> int:
+        return os.fstat(self.file.fileno()).st_size if self.file is not None else 0
+
+    def _open(self) -> None:
+        try:
+            self.original = os.dup(2)
+        except OSError:  # a process without standard error
+            return
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115
+        if _writes_to_fd_2(sys.stderr):
+            self.replaced, sys.stderr = sys.stderr, _way_out(self.original)
+        os.dup2(self.file.fileno(), 2)
+
+    def _close(self) -> None:
+        if self.file is None:
+            return
+        os.dup2(self.original, 2)
+        if self.replaced is not None:
+            # Unless somebody else has put another stream there meanwhile.
+            if sys.stderr is _ways_out.get(os.getpid()):
+                sys.stderr = self.replaced
+            self.replaced = None
+        self.file.seek(0)
+        _, other = split_warnings(self.file.read().decode("utf-8", "replace"))
+        self.file.close()
+        self.file = None
+        with os.fdopen(self.original, "wb") as stream:
+            stream.write(other.encode("utf-8", "replace"))
+
+
+_redirection = _Redirection()
+_ways_out: dict[int, TextIO] = {}
+
+
+def _way_out(original: int) -> TextIO:
+    """A stream to where standard error went at first, made once in a process and never closed.
+
+    User code may keep it: a logging handler made during a calibration does.
+    """
+    if os.getpid() not in _ways_out:
+        _ways_out[os.getpid()] = io.TextIOWrapper(
+            os.fdopen(os.dup(original), "wb"), encoding="utf-8", errors="replace",
+            line_buffering=True,
+        )  # fmt: skip
+    return _ways_out[os.getpid()]
 
 
 def split_warnings(said: str) -> tuple[list[str], str]:

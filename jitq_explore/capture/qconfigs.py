@@ -135,7 +135,7 @@ def warn_of_unknown_keys(model: torch.jit.ScriptModule, qconfig_dict: Iterable[s
         return []
     listed = "; ".join(f"{key!r}{_suggestion(closest)}" for key, closest in unknown.items())
     message = f"qconfig_dict has keys that name no submodule and are ignored: {listed}"
-    warnings.warn(message, UserWarning, stacklevel=_levels_to_caller())
+    warnings.warn(message, UserWarning, stacklevel=levels_to_caller())
     return [message]
 
 
@@ -195,7 +195,7 @@ def _suggestion(closest: list[str]) -> str:
     return f" (closest: {', '.join(map(repr, closest))})" if closest else ""
 
 
-def _levels_to_caller() -> int:
+def levels_to_caller() -> int:
     """The stacklevel, for the function that asks, of the first frame outside the package."""
     level = 1
     frame = sys._getframe(1)

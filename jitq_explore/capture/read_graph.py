@@ -6,6 +6,7 @@ import itertools
 import linecache
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -21,7 +22,8 @@ _TRACER = re.compile(r"[/\\]torch[/\\]jit[/\\]_trace\.py$")
 _HIERARCHY_LEVEL = re.compile(r"(?P<name>[^.()]+)\([^()]*\)")
 
 # Stand-ins put into a copy of a graph while torch inlines its functions.
-_CALL = "jitq::call"
+_STAND_INS = {"prim::CallMethod": "jitq::call", "prim::fork": "jitq::fork"}
+_STOOD_FOR = {stand_in: kind for kind, stand_in in _STAND_INS.items()}
 _ENTER = "jitq::enter"
 _LEAVE = "jitq::leave"
 
@@ -80,6 +82,7 @@ class _GraphReader:
         self.blocks: dict[str, Block] = {}
         self.lines: dict[str, str] = {}
         self.open_calls: list[tuple[str, ...]] = []
+        self.inside = ""  # put before the names of a subgraph's values, which are its own
 
     def read(self, graph: CppGraph) -> Graph:
         inputs = self.add_values(list(graph.inputs()))
@@ -97,13 +100,14 @@ class _GraphReader:
         names = []
         for value in values:
             name = self.name_of(value)
-            self.values[name] = Value(name, name, plain_type(str(value.type())))
+            debug_name = name.removeprefix(self.inside)
+            self.values[name] = Value(name, debug_name, plain_type(str(value.type())))
             names.append(name)
         return tuple(names)
 
     def name_of(self, value: torch._C.Value) -> str:
         name = value.debugName()
-        return self.names.get(name, name)
+        return self.inside + self.names.get(name, name)
 
     def names_of(self, values: Iterator[torch._C.Value]) -> tuple[str, ...]:
         return tuple([self.name_of(value) for value in values])
@@ -127,10 +131,11 @@ class _GraphReader:
         # By index: each iterator of pybind's costs ten times as much as the call it saves.
         outputs = self.add_values([node.outputsAt(k) for k in range(node.outputsSize())])
         inner = [] if _has_no_blocks(kind) else list(node.blocks())
+        subgraphs = [node.g(name) for name in _graph_attributes(node)]
         first = len(self.blocks)
         read = Node(
             id=f"n{len(self.nodes)}",
-            kind="prim::CallMethod" if kind == _CALL else kind,
+            kind=_STOOD_FOR.get(kind, kind),
             inputs=tuple([self.name_of(node.inputsAt(k)) for k in range(node.inputsSize())]),
             outputs=outputs,
             attributes=_attributes(node, kind),
@@ -138,21 +143,24 @@ class _GraphReader:
             source=users_own(frames),
             frames=frames,
             block=block,
-            blocks=tuple(f"b{first + k}" for k in range(len(inner))),
+            blocks=tuple(f"b{first + k}" for k in range(len(inner) + len(subgraphs))),
         )
         self.nodes.append(read)
-        for block_id, content in zip(read.blocks, inner, strict=True):
-            self.blocks[block_id] = Block(
-                block_id, read.id, self.add_values(list(content.inputs())), ()
-            )
-        for block_id, content in zip(read.blocks, inner, strict=True):
-            self.read_nodes(content.nodes(), block_id)
-            self.blocks[block_id] = Block(
-                block_id,
-                read.id,
-                self.blocks[block_id].inputs,
-                self.names_of(content.outputs()),
-            )
+        # All ids are taken before what is inside takes more.
+        self.blocks.update((name, Block(name, read.id, (), ())) for name in read.blocks)
+        for block_id, content in zip(read.blocks, inner, strict=False):
+            self.read_block(block_id, content, self.inside)
+        for block_id, content in zip(read.blocks[len(inner) :], subgraphs, strict=True):
+            self.read_block(block_id, content, f"{self.inside}{read.id}/")
+
+    def read_block(self, block_id: str, content: CppGraph, inside: str) -> None:
+        """A block, or a graph that is taken as one, whose values are called `inside` + name."""
+        outer, self.inside = self.inside, inside
+        inputs = self.add_values(list(content.inputs()))
+        self.read_nodes(content.nodes(), block_id)
+        outputs = self.names_of(content.outputs())
+        self.blocks[block_id] = replace(self.blocks[block_id], inputs=inputs, outputs=outputs)
+        self.inside = outer
 
 
 def _has_no_blocks(kind: str) -> bool:
@@ -170,7 +178,12 @@ def _attributes(node: CppNode, kind: str) -> dict[str, Attribute]:
         return {}
     if kind == "prim::Constant":
         return {name: _constant(node, name) for name in names}
-    return {name: _attribute(node, name) for name in names}
+    return {name: _attribute(node, name) for name in names if node.kindOf(name) != "g"}
+
+
+def _graph_attributes(node: CppNode) -> list[str]:
+    """The attributes that are graphs (of a fork, the one that runs beside this): read as blocks."""
+    return [name for name in node.attributeNames() if node.kindOf(name) == "g"]
 
 
 def _attribute(node: CppNode, name: str) -> Attribute:
@@ -261,21 +274,29 @@ def _stays_a_call(node: CppNode, module_types: Collection[str]) -> bool:
 def _hide_module_calls(graph: CppGraph, module_types: Collection[str]) -> dict[str, str]:
     """Put stand-ins in place of the calls that torch's inliner is to leave alone.
 
-    Returns the names of their values -> the names these had.
+    Their values take over the names. A number cannot be given to a value: for these the returned
+    dict says what they were called. (torch never gives out a number twice; a word it does.)
     """
     names = {}
-    for node in graph.findAllNodes("prim::CallMethod", True):
-        if not _stays_a_call(node, module_types):
-            continue
-        stand_in = graph.create(_CALL, list(node.inputs()), node.outputsSize())
-        stand_in.s_("name", node.s("name"))
+    calls = graph.findAllNodes("prim::CallMethod", True)
+    left_alone = [node for node in calls if _stays_a_call(node, module_types)]
+    for node in (*left_alone, *graph.findAllNodes("prim::fork", True)):
+        kind = _STAND_INS[node.kind()]
+        stand_in = graph.create(kind, list(node.inputs()), node.outputsSize())
+        stand_in.copyAttributes(node)
         stand_in.copyMetadata(node)
         stand_in.insertBefore(node)
+        renamed = []
         for old, new in zip(node.outputs(), stand_in.outputs(), strict=True):
-            names[new.debugName()] = old.debugName()
+            renamed.append((new, old.debugName()))
             new.setType(old.type())
             old.replaceAllUsesWith(new)
         node.destroy()
+        for value, name in renamed:
+            if name.isdigit():
+                names[value.debugName()] = name
+            else:
+                value.setDebugName(name)
     return names
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from jitq_explore.capture.read_graph import plain
-from jitq_explore.capture.read_tensors import TensorReader, contents, dtype_name, qparams_of
+from jitq_explore.capture.read_tensors import TensorReader, dtype_name, qparams_of
 from jitq_explore.capture.torch_types import CppModule
 from jitq_explore.snapshots.graph import plain_type
 from jitq_explore.snapshots.modules import QPARAM, AttributeState, ModuleState
 
-_OBSERVER = re.compile(r"_observer_\d+$")
+_OBSERVER = re.compile(r"_observer_\d+")
 
 MAX_ITEMS = 64
 """A list attribute is kept up to this many items; longer ones are data, not settings."""
@@ -37,9 +37,10 @@ def walk(module: CppModule, path: str = "") -> Iterator[tuple[str, CppModule]]:
         yield from walk(child, f"{path}.{name}" if path else name)
 
 
-def is_observer(path: str) -> bool:
-    """Whether torch's pass inserted the module at that path: only its name tells."""
-    return bool(_OBSERVER.search(path.rpartition(".")[2]))
+def is_observer(path: str, module: CppModule) -> bool:
+    """Whether torch's pass inserted the module at that path: told by its name and its methods."""
+    named = _OBSERVER.fullmatch(path.rpartition(".")[2])
+    return bool(named) and bool(module._has_method("calculate_qparams"))
 
 
 def type_name(module: CppModule) -> str:
@@ -71,7 +72,7 @@ class ModuleReader:
         if group not in self._members:
             self._members[group] = _members(module)
         members = self._members[group]
-        observer = is_observer(path)
+        observer = is_observer(path, module)
         training = module.getattr("training") if "training" in members.attributes else None
         return ModuleState(
             path=path,
@@ -112,11 +113,7 @@ class ModuleReader:
 
     def _tensor(self, kind: str, type_text: str, tensor: torch.Tensor) -> AttributeState:
         stats = self.tensors.read(tensor)
-        value = (
-            float(contents(tensor).reshape(()))
-            if tensor.numel() == 1 and tensor.dim() == 0
-            else None
-        )
+        value = plain(tensor.item()) if tensor.dim() == 0 and stats.digest else None
         if not tensor.is_quantized:
             return AttributeState(kind, type_text, value, stats)
         scale, zero_point, axis = qparams_of(tensor)

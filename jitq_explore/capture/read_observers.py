@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sized
 
 import torch
 
@@ -11,22 +12,11 @@ from jitq_explore.capture.read_graph import plain
 from jitq_explore.capture.read_modules import attribute_types, type_name
 from jitq_explore.capture.read_tensors import dtype_name
 from jitq_explore.capture.torch_types import CppModule, unoptimized, wrap
+from jitq_explore.snapshots.dtypes import QSCHEMES, SCALAR_TYPES
 from jitq_explore.snapshots.graph import Attribute, plain_type
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
 
-# TorchScript stores a dtype as the number of c10::ScalarType, a qscheme as that of c10::QScheme.
-_DTYPES = {
-    0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32",
-    7: "float64", 12: "qint8", 13: "quint8", 14: "qint32", 15: "bfloat16", 16: "quint4x2",
-    17: "quint2x4",
-}  # fmt: skip
-_QSCHEMES = {
-    0: "per_tensor_affine",
-    1: "per_channel_affine",
-    2: "per_tensor_symmetric",
-    3: "per_channel_symmetric",
-    4: "per_channel_affine_float_qparams",
-}
+_TORCHS_OWN = "__torch__.torch.ao.quantization."
 
 _OWN_FIELDS = frozenset(
     {"dtype", "qscheme", "quant_min", "quant_max", "ch_axis", "min_val", "max_val", "histogram",
@@ -56,8 +46,8 @@ class ObserverReader:
             module=module,
             name=name,
             class_name=plain_type(type_name(observer)).removeprefix("__torch__."),
-            dtype=_named(state.get("dtype"), _DTYPES),
-            qscheme=_named(state.get("qscheme"), _QSCHEMES),
+            dtype=_named(state.get("dtype"), SCALAR_TYPES),
+            qscheme=_named(state.get("qscheme"), QSCHEMES),
             quant_min=_integer(state.get("quant_min")),
             quant_max=_integer(state.get("quant_max")),
             axis=_integer(state.get("ch_axis")),
@@ -71,10 +61,13 @@ class ObserverReader:
         )
 
     def _state(self, observer: CppModule) -> dict[str, object]:
+        """The attributes; a FakeQuantize keeps what it has seen in an observer of its own."""
         group = type_name(observer)
         if group not in self._names:
             self._names[group] = frozenset(attribute_types(observer))
-        return {name: observer.getattr(name) for name in self._names[group]}
+        own = {name: observer.getattr(name) for name in self._names[group]}
+        inner = dict(torch._C.ModuleDict(observer).items()).get("activation_post_process")
+        return own if inner is None else {**own, **self._state(inner)}
 
 
 def rehearse(observer: CppModule, tensor: torch.Tensor) -> CppModule:
@@ -87,7 +80,9 @@ def rehearse(observer: CppModule, tensor: torch.Tensor) -> CppModule:
 
 
 def _numbers(value: object) -> tuple[float, ...]:
-    return tuple(value.double().reshape(-1).tolist()) if isinstance(value, torch.Tensor) else ()
+    if isinstance(value, torch.Tensor):
+        return tuple(value.double().reshape(-1).tolist())
+    return (float(value),) if isinstance(value, int | float) else ()
 
 
 def _has_seen(minimum: tuple[float, ...], maximum: tuple[float, ...]) -> bool:
@@ -99,13 +94,14 @@ def _has_seen(minimum: tuple[float, ...], maximum: tuple[float, ...]) -> bool:
 def _seen_without_range(state: dict[str, object]) -> bool:
     """Observers that keep tensors have seen something or not; the others need nothing to see."""
     kept = state.get("tensor_val")
-    return bool(kept) if isinstance(kept, list) else True
+    return len(kept) > 0 if isinstance(kept, Sized) else True
 
 
 def _qparams(observer: CppModule) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Scale and zero point as the observer itself computes them: what the next pass will use."""
-    if not observer._has_method("calculate_qparams"):
-        return (), ()
+    if not type_name(observer).startswith(_TORCHS_OWN):
+        # Somebody else's code may do anything when it is called.
+        observer = copy.deepcopy(wrap(observer))._c
     try:
         # The optimising executor would spend more on compiling this than on running it.
         with torch.no_grad(), unoptimized():

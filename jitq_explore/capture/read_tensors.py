@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import torch
@@ -26,15 +27,15 @@ def contents(tensor: torch.Tensor) -> NDArray[np.generic]:
 
     A copy, since `Tensor.numpy()` leaves the tensor's storage unable to be resized for good.
     """
-    plain = tensor.detach()
+    own = plain = tensor.detach()
     if plain.is_quantized:
         plain = plain.int_repr()
     elif plain.layout != torch.strided:
         plain = plain.to_dense()
-    if plain.dtype in (torch.bfloat16, torch.float16):
+    if plain.dtype.is_floating_point and plain.dtype not in (torch.float32, torch.float64):
         plain = plain.float()
     on_cpu = plain.cpu().contiguous()
-    return (on_cpu.clone() if on_cpu.data_ptr() == tensor.data_ptr() else on_cpu).numpy()
+    return (on_cpu.clone() if on_cpu is own else on_cpu).numpy()
 
 
 def digest(tensor: torch.Tensor, elements: NDArray[np.generic]) -> str:
@@ -75,8 +76,14 @@ class TensorReader:
         self._known: dict[str, TensorStats] = {}
 
     def read(self, tensor: torch.Tensor) -> TensorStats:
-        """The statistics of one tensor, in real (dequantized) values."""
-        elements = contents(tensor)
+        """The statistics of one tensor, in real (dequantized) values.
+
+        Of a tensor whose elements cannot be had (on the meta device, say) dtype and shape alone.
+        """
+        try:
+            elements = contents(tensor)
+        except (RuntimeError, TypeError, NotImplementedError):
+            return TensorStats(dtype_name(tensor.dtype), tuple(tensor.shape), 0, math.nan, 0, 0, "")
         key = digest(tensor, elements)
         if key not in self._known:
             self._known[key] = _measure(tensor, elements, key)

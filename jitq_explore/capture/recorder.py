@@ -12,30 +12,33 @@ import contextlib
 import importlib
 import inspect
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial, wraps
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
-from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
 from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
 
-from jitq_explore.capture.read_modules import type_name
+from jitq_explore.capture.recorder_runs import (
+    CallTimer,
+    Prepared,
+    Run,
+    begin_run,
+    printed,
+    with_options,
+)
 from jitq_explore.capture.rehearsal import rehearse_weights
-from jitq_explore.capture.run_log import RunLog, Watched, describe_error, new_recording
-from jitq_explore.capture.stages import CALIBRATE, planned_stages
-from jitq_explore.capture.take import SnapshotTaker
+from jitq_explore.capture.run_log import RunLog, describe_error
 from jitq_explore.capture.torch_types import CppModule, wrap
 from jitq_explore.capture.torch_version import require_supported_torch
 from jitq_explore.snapshots.observers import ObserverReading
-from jitq_explore.snapshots.recording import Recording, Snapshot, StageError
+from jitq_explore.snapshots.recording import Recording, Snapshot
 
 _WATCHED_MODULES = ("torch.ao.quantization.quantize_jit", "jitq_explore.quantize_jit")
 
@@ -55,6 +58,8 @@ _GRAPH_PASSES = {
     "_jit_pass_dce": "dce",
 }
 
+T = TypeVar("T")
+
 _Pass: TypeAlias = Callable[..., Any]
 _Args: TypeAlias = tuple[Any, ...]
 _Kwargs: TypeAlias = dict[str, Any]
@@ -64,35 +69,19 @@ _lock = threading.Lock()
 
 
 @dataclass
-class _Run:
-    """One pipeline being recorded: its log, and the model it has come to."""
-
-    log: RunLog
-    model: CppModule
-    calls: Watched = field(default_factory=lambda: Watched(batches=0))
-    converted: bool = False
-
-    @property
-    def mode(self) -> str:
-        return self.log.recording.mode
-
-    @property
-    def awaits_calibration(self) -> bool:
-        names = self.log.recording.names
-        failed = self.log.recording.error is not None
-        return self.mode == "static" and names[-1:] == ("insert_observers",) and not failed
-
-
-@dataclass
 class Recorder:
-    """What `record()` gives: the recordings of the runs seen so far, one a pipeline, in order."""
+    """What `record()` gives: the recordings of the runs seen so far, one a pipeline, in order.
 
-    _runs: list[_Run] = field(default_factory=list)
+    `skipped` says of the models that could not be read at all why there is no recording.
+    """
+
+    skipped: list[str] = field(default_factory=list)
+    _logs: list[RunLog] = field(default_factory=list)
 
     @property
     def recordings(self) -> tuple[Recording, ...]:
         """One recording a pipeline, in the order in which they began."""
-        return tuple(run.log.recording for run in self._runs)
+        return tuple(log.recording for log in self._logs)
 
 
 @contextlib.contextmanager
@@ -101,8 +90,10 @@ def record() -> Iterator[Recorder]:
     on-device functions (and those of `jitq_explore.quantize_jit`) while this is open.
 
     The code watched runs as it would without; what it raises is recorded and raised. A preparation
-    and the conversion of what it returned are one recording. Everything is put back when this
-    closes, also after an error. RuntimeError when another `record()` is open.
+    and the conversion of what it returned, or of a copy of that, are one recording; further
+    conversions of it have recordings of their own, which begin with the same preparation. A run
+    that cannot be read is recorded up to there, with the reason among its `warnings`. Everything is
+    put back when this closes, also after an error. RuntimeError when another `record()` is open.
     """
     require_supported_torch()
     if not _lock.acquire(blocking=False):
@@ -110,18 +101,53 @@ def record() -> Iterator[Recorder]:
     with contextlib.ExitStack() as stack:
         stack.callback(_lock.release)
         recorder = Recorder()
-        _Watcher(recorder).install(stack)
+        watcher = _Watcher(recorder)
+        stack.callback(watcher.finish)
+        watcher.install(stack)
         yield recorder
+
+
+@dataclass
+class _Frame:
+    """A watched function that is being called: the run it works for.
+
+    One that quantizes as a whole gets its run from the first preparation in it. Between its
+    preparation and its conversion the user's code runs, which may quantize other models.
+    """
+
+    run: Run | None = None
+    whole: bool = False
+    prepared: Prepared | None = None
+
+
+class _Frames(threading.local):
+    """The watched functions that are being called in this thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.open: list[_Frame] = []
+
+    @property
+    def last(self) -> _Frame:
+        return self.open[-1] if self.open else _Frame()
+
+    @contextlib.contextmanager
+    def entered(self, frame: _Frame) -> Iterator[None]:
+        self.open.append(frame)
+        try:
+            yield
+        finally:
+            self.open.pop()
 
 
 class _Watcher:
     """Puts watching functions in place of the real ones and sorts what they see into runs."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self.runs = recorder._runs
-        self.open: _Run | None = None  # the run that passes seen now belong to
-        self.in_quantize = False
-        self.call_began = 0.0
+        self.recorder = recorder
+        self.prepared: list[Prepared] = []
+        self.frames = _Frames()
+        self.timer = CallTimer()
+        self.closed = False
 
     def install(self, stack: contextlib.ExitStack) -> None:
         """Replace every watched function; `stack` puts them back."""
@@ -142,6 +168,13 @@ class _Watcher:
         stack.callback(register_module_forward_pre_hook(self._call_begins).remove)
         stack.callback(register_module_forward_hook(self._call_ends).remove)
 
+    def finish(self) -> None:
+        """Record what was calibrated and not converted; let go of all models."""
+        self.closed = True
+        for prepared in self.prepared:
+            self._try(prepared.finish)
+        self.prepared.clear()
+
     def _replace(
         self, stack: contextlib.ExitStack, owner: ModuleType, name: str, watch: Callable[..., Any]
     ) -> None:
@@ -154,128 +187,186 @@ class _Watcher:
         setattr(owner, name, watched)
         stack.callback(setattr, owner, name, original)
 
+    def _try(self, read: Callable[[], T]) -> T | None:
+        """What the reading gives; where it fails None: nothing of ours may raise in user code."""
+        try:
+            return read()
+        except Exception as error:
+            self.recorder.skipped.append(printed(error))
+            return None
+
     def _module_pass(self, stage: str, original: _Pass, args: _Args, kwargs: _Kwargs) -> Any:
-        run = self.open
-        if run is None:
+        frame = self.frames.last
+        run = frame.run
+        # In a whole quantization these passes come from preparation and conversion, which have
+        # frames of their own; others are the calibration function's.
+        if run is None or frame.whole:
             return original(*args, **kwargs)
         rehearsed: tuple[ObserverReading, ...] = ()
-        if stage == "insert_quant_dequant" and run.mode == "dynamic":
-            observed = wrap(args[0])
-            rehearsed = rehearse_weights(observed, run.log.recording.last)
+        if stage == "insert_quant_dequant" and run.log.recording.mode == "dynamic":
+            found = run.attempt(
+                stage, lambda: rehearse_weights(wrap(args[0]), run.log.recording.last)
+            )
+            rehearsed = found or ()
 
         def read(result: CppModule, _: Snapshot) -> Snapshot:
             run.model = result
             after = run.log.taker.take(wrap(result))
             return after.with_observers(rehearsed) if rehearsed else after
 
-        return run.log.watch(stage, lambda _: original(*args, **kwargs), read)
+        return run.watch(stage, lambda: original(*args, **kwargs), read)
 
     def _graph_pass(self, stage: str, original: _Pass, args: _Args, kwargs: _Kwargs) -> Any:
-        run = self.open
-        if run is None or not _owns(run.model, args[0]):
+        run = self.frames.last.run
+        if run is None or not run.attempt(stage, lambda: _owns(run.model, args[0])):
             return original(*args, **kwargs)
         model = wrap(run.model)
-        return run.log.watch(
+        return run.watch(
             stage,
-            lambda _: original(*args, **kwargs),
+            lambda: original(*args, **kwargs),
             lambda _, before: run.log.taker.retake_graphs(model, before),
         )
 
     def _prepare(
         self, original: _Pass, args: _Args, kwargs: _Kwargs, on_device: bool = False
     ) -> Any:
-        run = self._begin(_arguments(original, args, kwargs), on_device)
-        with self._opened(run):
-            prepared = original(*args, **kwargs)
-        if run is not None:
-            run.model = prepared._c
-        return prepared
+        outer = self.frames.last
+        given = _arguments(original, args, kwargs)
+        run = self._begin(given, on_device)
+        try:
+            with self.frames.entered(_Frame(run)):
+                model = original(*args, **kwargs)
+        finally:
+            if run is not None and not run.log.recording.stages and not run.stopped:
+                self._forget(run)  # torch has refused the arguments
+        prepared = self._try(lambda: self._note_prepared(model, run))
+        if outer.whole and outer.prepared is None:
+            outer.prepared, outer.run = prepared, run
+        return model
 
     def _convert(
         self, original: _Pass, args: _Args, kwargs: _Kwargs, on_device: bool = False
     ) -> Any:
+        outer = self.frames.last
         given = _arguments(original, args, kwargs)
-        run = self._run_that_prepared(given["model"]) or self._begin(given, on_device)
-        if run is not None:
-            if run.awaits_calibration:
-                self._add_calibration(run, None)
-            _note_options(run, given)
-        with self._opened(run):
-            converted = original(*args, **kwargs)
-        if run is not None:
-            run.model = converted._c
-            run.converted = True
+        prepared = self._try(lambda: self._prepared_as(given.get("model")))
+        run = self._run_of_conversion(prepared, given, on_device)
+        if run is None:
+            with self.frames.entered(_Frame()):
+                return original(*args, **kwargs)
+        if prepared is not None and outer.prepared is prepared:
+            outer.run = run
+        stages = len(run.log.recording)
+        try:
+            with self.frames.entered(_Frame(run)):
+                converted = original(*args, **kwargs)
+        except BaseException as error:
+            self._conversion_failed(run, prepared, stages, error)
+            raise
+        finally:
+            if prepared is not None and given["inplace"] and len(run.log.recording) > stages:
+                prepared.rewritten = True
+        run.model = converted._c
         return converted
 
     def _quantize(self, original: _Pass, args: _Args, kwargs: _Kwargs) -> Any:
         """Keeps the run open between preparation and conversion, and for the passes after it."""
-        self.in_quantize = True
+        frame = _Frame(whole=True)
         try:
-            return original(*args, **kwargs)
+            with self.frames.entered(frame):
+                return original(*args, **kwargs)
         except BaseException as error:
-            if self.open is not None and self.open.awaits_calibration:
-                self._add_calibration(self.open, describe_error(error))
+            prepared = frame.prepared
+            if prepared is not None and not prepared.begun:
+                self._try(lambda: _calibration_failed(prepared, error))
             raise
-        finally:
-            self.in_quantize = False
-            self.open = None
 
-    def _begin(self, given: Mapping[str, Any], on_device: bool) -> _Run | None:
-        """A new run, unless what was given is so wrong that the real function will refuse it."""
-        model, qconfig_dict = given["model"], given.get("qconfig_dict", {})
-        if not isinstance(model, ScriptModule) or not isinstance(qconfig_dict, Mapping):
+    def _begin(
+        self, given: dict[str, Any], on_device: bool, like: Prepared | None = None
+    ) -> Run | None:
+        """A new run that is recorded; with the qconfig dict of a known preparation."""
+        if self.closed:
             return None
-        mode = "on_device" if on_device else _mode_of(given["quant_type"])
-        taker = SnapshotTaker(_method_of(given))
-        recording = new_recording(mode, model, taker, dict(qconfig_dict), planned_stages(mode))
-        run = _Run(RunLog(recording, taker), model._c)
-        self.runs.append(run)
+        qconfig = like.recording.qconfig if like is not None and like.recording else None
+        run = self._try(lambda: begin_run(given, on_device, qconfig))
+        if run is not None:
+            self.recorder._logs.append(run.log)
         return run
 
-    @contextlib.contextmanager
-    def _opened(self, run: _Run | None) -> Iterator[None]:
-        before, self.open = self.open, run
-        try:
-            yield
-        finally:
-            if not self.in_quantize:
-                self.open = before
+    def _forget(self, run: Run) -> None:
+        """As if the run had not begun."""
+        self.recorder._logs[:] = [log for log in self.recorder._logs if log is not run.log]
 
-    def _run_that_prepared(self, model: object) -> _Run | None:
+    def _note_prepared(self, model: ScriptModule, run: Run | None) -> Prepared:
+        if run is not None:
+            run.model = model._c
+        prepared = Prepared(model._c, run)
+        if not self.closed:
+            self.prepared.append(prepared)
+        return prepared
+
+    def _prepared_as(self, model: object) -> Prepared | None:
+        """What is known of the model: a preparation has returned it or what it is a copy of."""
         if not isinstance(model, ScriptModule):
             return None
-        return next((run for run in reversed(self.runs) if _is_prepared_model(run, model)), None)
+        return next((known for known in self.prepared if known.has_class(model._c)), None)
 
-    def _add_calibration(self, run: _Run, error: StageError | None) -> None:
-        """What happened to the observers between preparation and now."""
-        before = run.log.recording.last
-        after = run.log.taker.retake_observers(wrap(run.model), before)
-        run.log.add(CALIBRATE, before, after, run.calls, error)
+    def _run_of_conversion(
+        self, prepared: Prepared | None, given: dict[str, Any], on_device: bool
+    ) -> Run | None:
+        """The run that goes on with the conversion of that model, its calibration recorded."""
+        if prepared is None or (prepared.recorded and prepared.rewritten):
+            # Of a class rewritten in place no stage of the preparation says what it is now.
+            run = self._begin(given, on_device, prepared)
+        else:
+            first = not prepared.begun
+            run = prepared.next_run()
+            if run is not None and not first:
+                self.recorder._logs.append(run.log)
+            if run is not None:
+                prepared.add_calibration(run, given["model"]._c)
+        if run is not None:
+            run.log.recording = with_options(run.log.recording, given)
+        return run
+
+    def _conversion_failed(
+        self, run: Run, prepared: Prepared | None, stages: int, error: BaseException
+    ) -> None:
+        recording = run.log.recording
+        if len(recording) > stages or run.stopped:
+            if recording.error is None:  # it came between two passes
+                run.note(f"the conversion ended with {printed(error)}")
+        elif prepared is not None and prepared.run is run and prepared.recording is not None:
+            # Refused before the first pass: the preparation still waits for its conversion.
+            run.log.recording = prepared.recording
+            prepared.begun = False
+        else:
+            self._forget(run)
 
     def _call_begins(self, module: torch.nn.Module, args: object) -> None:
-        self.call_began = time.perf_counter()
+        if isinstance(module, ScriptModule):
+            prepared = self._try(lambda: self._prepared_as(module))
+            if prepared is not None and not prepared.rewritten:
+                self.timer.begin(module, prepared)
 
     def _call_ends(self, module: torch.nn.Module, args: object, result: object) -> None:
-        for run in self.runs:
-            if run.awaits_calibration and _is_prepared_model(run, module):
-                run.calls.batches = (run.calls.batches or 0) + 1
-                run.calls.seconds += time.perf_counter() - self.call_began
+        self._try(lambda: self.timer.end(module))
+
+
+def _calibration_failed(prepared: Prepared, error: BaseException) -> None:
+    run = prepared.next_run()
+    if run is not None:
+        prepared.add_calibration(run, prepared.model, describe_error(error))
 
 
 def _arguments(function: _Pass, args: _Args, kwargs: _Kwargs) -> dict[str, Any]:
-    """The arguments of a call by name, defaults included."""
-    bound = inspect.signature(function).bind(*args, **kwargs)
+    """The arguments of a call by name, defaults included; none if the call will be refused."""
+    try:
+        bound = inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return {}
     bound.apply_defaults()
     return dict(bound.arguments)
-
-
-def _mode_of(quant_type: QuantType) -> str:
-    return "static" if quant_type == QuantType.STATIC else "dynamic"
-
-
-def _method_of(given: Mapping[str, Any]) -> str:
-    name = given.get("method_name", "forward")
-    return str(name)
 
 
 def _owns(model: CppModule, graph: object) -> bool:
@@ -285,21 +376,3 @@ def _owns(model: CppModule, graph: object) -> bool:
     caller holds it.
     """
     return any(model._get_method(name).graph is graph for name in model._method_names())
-
-
-def _is_prepared_model(run: _Run, module: object) -> bool:
-    """Whether this is the model that the run has prepared: a preparation makes a class of its
-    own."""
-    if run.converted or not isinstance(module, ScriptModule):
-        return False
-    return bool(run.log.recording.stages) and type_name(module._c) == type_name(run.model)
-
-
-def _note_options(run: _Run, given: Mapping[str, Any]) -> None:
-    """What only the conversion knows of the run."""
-    run.log.recording = replace(
-        run.log.recording,
-        debug=bool(given["debug"]),
-        preserved_attrs=tuple(given.get("preserved_attrs") or ()),
-        planned=planned_stages(run.mode, debug=bool(given["debug"])),
-    )

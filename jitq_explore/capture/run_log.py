@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
 from torch.jit import ScriptModule
 
-from jitq_explore.capture.hush import Heard, hushed
+from jitq_explore.capture.hush import Heard, hushed, kept_warnings
 from jitq_explore.capture.qconfigs import describe_qconfig
 from jitq_explore.capture.take import SnapshotTaker
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageError, StageRecord
@@ -95,17 +94,6 @@ def _run(action: Callable[[Watched], T], watched: Watched, keep_warnings: bool) 
     finally:
         watched.seconds = time.perf_counter() - start
         watched.messages += heard.messages
-
-
-@contextlib.contextmanager
-def kept_warnings(messages: list[str]) -> Iterator[None]:
-    """While open, Python's warnings are added to the messages and not shown."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            yield
-        finally:
-            messages += [" ".join(str(warning.message).split()) for warning in caught]
 
 
 def free_name(name: str, taken: Sequence[str]) -> str:

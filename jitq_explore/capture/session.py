@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,16 +14,18 @@ from torch.jit import ScriptModule
 
 from jitq_explore.capture import stages as passes
 from jitq_explore.capture.calls import counted_calls
+from jitq_explore.capture.hush import kept_warnings
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
     check_is_script_module,
     check_keys,
     checked_calibration,
+    levels_to_caller,
     script_qconfig_dict,
     warn_of_unknown_keys,
 )
 from jitq_explore.capture.rehearsal import rehearse_weights
-from jitq_explore.capture.run_log import RunLog, Watched, kept_warnings, new_recording
+from jitq_explore.capture.run_log import RunLog, Watched, new_recording
 from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Options, Stage
 from jitq_explore.capture.take import SnapshotTaker
 from jitq_explore.capture.torch_types import unoptimized, wrap
@@ -64,6 +67,11 @@ _PASSES: dict[str, Stage] = {
     )
     for stage in pipeline
 }  # fmt: skip
+
+NEVER_CALLED = (
+    "the calibration function never called the model: no observer has seen anything "
+    "(data given as an iterator is used up after the first time)"
+)
 
 
 class Session:
@@ -150,6 +158,10 @@ class Session:
         device is run as well: `reset_observers`, `observe`, `quantize` (which empties the float
         weights of the session's own copy) and `quantized_run`.
         """
+        if isinstance(inputs, Mapping):
+            raise TypeError(
+                "inputs must be a tensor or a tuple of the method's arguments, in order; got a dict"
+            )
         arguments = (inputs,) if isinstance(inputs, torch.Tensor) else inputs
         plan = _Plan(
             "on_device",
@@ -165,6 +177,12 @@ class Session:
     def stages(self) -> tuple[str, ...]:
         """The names of the stages to come, in order."""
         return self._plan.stages[len(self._log.recording.stages) :]
+
+    @property
+    def module(self) -> ScriptModule:
+        """The live model, as the last stage left it. Before the first stage a copy: the session
+        goes back to the float model, which must stay as it is."""
+        return _independent_copy(self._float) if self._module is self._float else self._module
 
     @property
     def recording(self) -> Recording:
@@ -225,12 +243,12 @@ class Session:
         """The beginning of a run: the float model, and a recording of nothing but it."""
         plan = self._plan
         # The on-device passes inline the module they are given: it must not be the one kept.
-        self.module = _independent_copy(self._float) if plan.mode == "on_device" else self._float
+        self._module = _independent_copy(self._float) if plan.mode == "on_device" else self._float
         taker = SnapshotTaker(plan.method_name)
         with _engine(plan.engine):
             recording = new_recording(
                 plan.mode,
-                self.module,
+                self._module,
                 taker,
                 dict(plan.qconfig_dict),
                 plan.stages,
@@ -261,13 +279,13 @@ class Session:
         rehearsed: tuple[ObserverReading, ...] = ()
         if stage.name == "insert_quant_dequant" and self._plan.mode == "dynamic":
             # This pass shows the weights to their observers and removes these in one go.
-            rehearsed = rehearse_weights(self.module, self.recording.last)
-        self.module = self._log.watch(
-            stage.name, lambda watched: stage.apply(self.module, self._options), read
+            rehearsed = rehearse_weights(self._module, self.recording.last)
+        self._module = self._log.watch(
+            stage.name, lambda watched: stage.apply(self._module, self._options), read
         )
 
     def _calibrate(self) -> None:
-        module, plan, taker = self.module, self._plan, self._log.taker
+        module, plan, taker = self._module, self._plan, self._log.taker
         if plan.run_fn is None:
             raise RuntimeError("this session has no calibration function")
         run_fn = plan.run_fn
@@ -275,11 +293,12 @@ class Session:
         def feed(watched: Watched) -> None:
             # The optimising executor would recompile for every new shape and profile; over a few
             # batches that costs far more than it saves. The results are the same.
-            with (
-                unoptimized(),
-                counted_calls(module, plan.run_args, watched, progress=plan.progress),
-            ):
+            counted = counted_calls(module, plan.run_args, watched, progress=plan.progress)
+            with unoptimized(), counted:
                 run_fn(module, *plan.run_args)
+            if not watched.batches:
+                watched.messages.append(NEVER_CALLED)
+                warnings.warn(NEVER_CALLED, UserWarning, stacklevel=levels_to_caller())
 
         self._log.watch(
             CALIBRATE,
@@ -290,7 +309,7 @@ class Session:
         )
 
     def _run_on_device(self, name: str) -> None:
-        module, method = self.module, self._plan.method_name
+        module, method = self._module, self._plan.method_name
         arguments = () if name == "reset_observers" else self._plan.inputs or ()
         called = f"quantized_{method}" if name == "quantized_run" else f"{name}_{method}"
 

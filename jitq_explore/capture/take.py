@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch.jit import ScriptModule
 
-from jitq_explore.capture.hush import Heard, hushed
+from jitq_explore.capture.hush import Heard, hushed, kept_warnings
 from jitq_explore.capture.read_graph import read_body
 from jitq_explore.capture.read_modules import ModuleReader, is_observer, type_name, walk
 from jitq_explore.capture.read_observers import ObserverReader
@@ -37,7 +37,7 @@ class SnapshotTaker:
     def take(self, module: ScriptModule) -> Snapshot:
         """The model as it is now. Holds no torch object and does not touch the module."""
         # Unpacking a weight to look at it makes torch warn of its own API.
-        with hushed(Heard()), collector_paused():
+        with hushed(Heard()), kept_warnings([]), collector_paused():
             return self._take(module)
 
     def _take(self, module: ScriptModule) -> Snapshot:
@@ -73,7 +73,7 @@ class SnapshotTaker:
 
     def retake_observers(self, module: ScriptModule, before: Snapshot) -> Snapshot:
         """The same after a run that can only have fed the observers."""
-        with hushed(Heard()):
+        with hushed(Heard()), kept_warnings([]):
             return before.with_observers(self._readings(list(walk(module._c))))
 
     def _read(
@@ -93,7 +93,9 @@ class SnapshotTaker:
 
     def _readings(self, found: list[tuple[str, CppModule]]) -> tuple[ObserverReading, ...]:
         reader = ObserverReader()
-        return tuple(reader.read(path, module) for path, module in found if is_observer(path))
+        return tuple(
+            reader.read(path, module) for path, module in found if is_observer(path, module)
+        )
 
     def _body(
         self, state: ModuleState, name: str, graph: CppGraph, text: str, types: set[str]

@@ -148,7 +148,7 @@ class _Comparison:
         if kinds[0] != kinds[1]:
             found.append(("kind", *kinds))
         if len(old) == len(new) == 1:
-            if old[0].attributes != new[0].attributes:
+            if repr(old[0].attributes) != repr(new[0].attributes):
                 texts = show_attributes(old[0].attributes), show_attributes(new[0].attributes)
                 found.append(("attributes", *texts))
             if self._inputs_differ(old[0], new[0]):
@@ -160,7 +160,8 @@ class _Comparison:
         if not (old.outputs and new.outputs):
             return False
         was = constant_value(self.before, old.outputs[0])
-        return was is not None and was == constant_value(self.after, new.outputs[0])
+        # By repr, since NaN is not equal to itself.
+        return was is not None and repr(was) == repr(constant_value(self.after, new.outputs[0]))
 
     def _inputs_differ(self, old: Node, new: Node) -> bool:
         if len(old.inputs) != len(new.inputs):

@@ -130,7 +130,15 @@ class _Flattener:
             self.module_of[copy.outputs[0]] = fetched
         for block_id in copy.blocks:
             self.blocks[block_id] = replace(self.blocks[block_id], owner=copy.id)
+            if node.kind == "prim::fork":
+                self.hand_on_modules(copy.inputs, self.blocks[block_id].inputs)
         self.nodes.append(copy)
+
+    def hand_on_modules(self, given: tuple[str, ...], taken: tuple[str, ...]) -> None:
+        """A fork's block takes what the fork is given: modules too."""
+        for outer, inner in zip(given, taken, strict=False):
+            if outer in self.module_of:
+                self.module_of[inner] = self.module_of[outer]
 
     def renew(
         self, names: tuple[str, ...], body: Graph, renamed: dict[str, str]

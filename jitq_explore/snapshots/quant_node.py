@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from jitq_explore.snapshots.dtypes import SCALAR_TYPES
 from jitq_explore.snapshots.graph import (
     Attribute,
     Graph,
@@ -30,8 +31,9 @@ _SCHEMES = {
     "aten::_choose_qparams_per_tensor": "per tensor, at run time",
     "aten::_saturate_weight_to_fp16": "float16",
 }
-# TorchScript stores a dtype as the number of c10::ScalarType.
-_DTYPES = {5: "float16", 12: "qint8", 13: "quint8", 14: "qint32"}
+
+_ASKED = {"aten::q_scale": 1, "aten::q_zero_point": 2, "prim::dtype": 3}
+"""Kind that asks a quantized value for a qparam -> the input of a quantize node that gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,13 @@ class Place:
             found = next((user for user in users if role_of(user) == "quantize"), None)
         return found if found is not None and role_of(found) == "quantize" else None
 
+    def quantized_source(self, value: str) -> Node | None:
+        """The quantize node a quantized value comes from, through ops that keep its qparams."""
+        node = self.graph.producers.get(value)
+        while node is not None and role_of(node) is None and node.inputs:
+            node = self.graph.producers.get(node.inputs[0])
+        return node if node is not None and role_of(node) == "quantize" else None
+
     def observed(self, node: Node, quantizer: Node | None) -> tuple[str, str, str]:
         """Module and name of the float value a node stands on, and the observer that decided on
         it."""
@@ -162,7 +171,7 @@ class Place:
         scale = tuple(float(number) for number in _numbers(self.qparam(quantizer, 1)))
         zero_point = tuple(int(number) for number in _numbers(self.qparam(quantizer, 2)))
         number = self.qparam(quantizer, dtype_place)
-        dtype = _DTYPES.get(number, "") if isinstance(number, int) else ""
+        dtype = SCALAR_TYPES.get(number, "") if isinstance(number, int) else ""
         reading = self.readings.get(observer)
         if reading is None:
             return scale, zero_point, dtype
@@ -175,6 +184,11 @@ class Place:
         constant = constant_value(self.graph, quantizer.inputs[place])
         if constant is not None:
             return constant[0]
+        asked = self.graph.producers.get(quantizer.inputs[place])
+        if asked is not None and asked.kind in _ASKED:
+            # After an op that works on quantized values the qparams are read off its input.
+            source = self.quantized_source(asked.inputs[0])
+            return self.qparam(source, _ASKED[asked.kind]) if source is not quantizer else None
         names = attribute_names(self.graph, quantizer.inputs[place])
         state = self.snapshot.by_path.get(".".join(names[:-1])) if names else None
         found = state.attributes.get(names[-1]) if state is not None and names else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from jitq_explore.snapshots.diff import GraphDiff, Match, diff_graphs
+from jitq_explore.snapshots.diff import GraphDiff, diff_graphs
 from jitq_explore.snapshots.graph import Node, attribute_names, attribute_path
 from jitq_explore.snapshots.modules import AttributeState
 from jitq_explore.snapshots.observations import (
@@ -131,7 +131,7 @@ class _Reader:
             if method not in self.stages[later].after.method_names:
                 return "removed"
             diff = self.diff(later, method)
-            match = _match_of(diff, node)
+            match = diff.match_before.get(node.id)
             if match is None:
                 return _end_of(diff, node)
             node = match.after[0]
@@ -145,19 +145,17 @@ def _methods(snapshot: Snapshot) -> tuple[str, ...]:
     return tuple(name for name in wanted if name in snapshot.method_names)
 
 
-def _match_of(diff: GraphDiff, node: Node) -> Match | None:
-    return diff.match_before.get(node.id)
-
-
 def _end_of(diff: GraphDiff, node: Node) -> str:
     """What a node that has no partner after the stage was made into."""
     graph = diff.before
     weight = float_value(graph, node)
-    user = next((m for m in (_match_of(diff, n) for n in users_of(graph, node)) if m), None)
+    user = next(
+        (m for m in (diff.match_before.get(n.id) for n in users_of(graph, node)) if m), None
+    )
     if weight is not None and attribute_path(graph, weight) is not None:
         return f"folded into the packed weight of {user.after[0].kind}" if user else "folded"
     maker = graph.producers.get(weight or "")
-    made = _match_of(diff, maker) if maker is not None else None
+    made = diff.match_before.get(maker.id) if maker is not None else None
     ends = (made, user) if role_of(node) == "quantize" else (user, made)
     for match in ends:
         if match is not None and match.after[0].kind.startswith("quantized::"):

@@ -216,10 +216,3 @@ class Recording:
         if name not in self:
             raise KeyError(f"unknown stage {name!r} (must be one of {[INPUT, *self.names]})")
         return self[name].after
-
-    def find_reading(self, path: str) -> ObserverReading | None:
-        """The newest reading of the observer at that module path."""
-        for stage in reversed(self.stages):
-            if path in stage.after.readings:
-                return stage.after.readings[path]
-        return None
