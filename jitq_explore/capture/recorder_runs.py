@@ -102,15 +102,13 @@ class Prepared:
 
     Each preparation makes a class of its own. Its copies share that class, and each of them may be
     calibrated and converted, more than once: the first conversion goes on with the run, each later
-    one with a fork of it.
+    one with a fork of it. A conversion makes another class, also in place.
     """
 
     model: CppModule
     run: Run | None
     begun: bool = False
     """Whether the run has gone on to a conversion, or has failed while calibrating."""
-    rewritten: bool = False
-    """Whether a conversion in place has rewritten the class, for the copies as well."""
     calls: list[tuple[CppModule, Watched]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -170,16 +168,18 @@ class Prepared:
             run.attempt(CALIBRATE, read)
 
     def finish(self) -> None:
-        """Nobody has converted the model: add its calibration if there was one."""
+        """If nobody has converted the model, add its calibration, if there was one."""
         run = self.run
         if self.begun or run is None or not self.recorded:
             return
-        # Where only a copy was calibrated, that one.
+        # Where only a copy was called, that one.
         called = [model for model, _ in self.calls]
         model = called[0] if called and self.model not in called else self.model
+        before = run.log.recording
         self.add_calibration(run, model)
-        if not (called or run.stopped or run.log.recording.stages[-1].changed):
-            run.log.recording = replace(run.log.recording, stages=run.log.recording.stages[:-1])
+        after = run.log.recording
+        if not called and after.last.observers == before.last.observers and not run.stopped:
+            run.log.recording = before
 
 
 class CallTimer(threading.local):
