@@ -27,32 +27,20 @@ from jitq_explore.views.clusters import clusters_of
 from jitq_explore.views.fitting import MAX_NODES, fit
 from jitq_explore.views.flow import Flow
 from jitq_explore.views.focus import near_module, show_only
+from jitq_explore.views.paint import FONT, INK, PAINT
 from jitq_explore.views.sketch import sketch_diff, sketch_graph
 
-_INK = "#767676"  # as far from white as from JupyterLab's dark background
-_FONT = "Helvetica,Arial,sans-serif"
-
-
-@dataclass(frozen=True, slots=True)
-class _Paint:
-    fill: str
-    border: str
-    text: str
-    style: str
-
-
-# Okabe and Ito's colours, which stay apart for colour-blind readers: blue, vermillion, yellow.
-_PAINT: Mapping[Status, _Paint] = {
-    Status.ADDED: _Paint("#0072B2", "#56B4E9", "#FFFFFF", "filled,bold"),
-    Status.REMOVED: _Paint("#B84A00", "#E69F00", "#FFFFFF", "filled,dashed"),
-    Status.CHANGED: _Paint("#F0E442", "#8A8000", "#000000", "filled"),
-    Status.SAME: _Paint("#80808020", "#808080", _INK, "filled"),
+_STYLES: Mapping[Status, str] = {
+    Status.ADDED: "filled,bold",
+    Status.REMOVED: "filled,dashed",
+    Status.CHANGED: "filled",
+    Status.SAME: "filled",
 }
 
 _EDGE_COLORS: Mapping[Status, str] = {
     Status.ADDED: "#1F8FD0",
     Status.REMOVED: "#D55E00",
-    Status.CHANGED: _INK,
+    Status.CHANGED: INK,
     Status.SAME: "#8A8A8A",
 }
 
@@ -112,7 +100,7 @@ def draw(picture: Picture) -> Drawing:
     dot = graphviz.Digraph(
         "graph",
         graph_attr=_graph_attributes(picture),
-        node_attr={"fontname": _FONT, "fontsize": "12", "margin": "0.12,0.06", "height": "0.3"},
+        node_attr={"fontname": FONT, "fontsize": "12", "margin": "0.12,0.06", "height": "0.3"},
         edge_attr={"arrowsize": "0.6", "penwidth": "1.2"},
     )
     _fill(dot, clusters_of(picture))
@@ -128,9 +116,9 @@ def _graph_attributes(picture: Picture) -> dict[str, str]:
         "label": _heading(picture),
         "labelloc": "t",
         "labeljust": "l",
-        "fontname": _FONT,
+        "fontname": FONT,
         "fontsize": "13",
-        "fontcolor": _INK,
+        "fontcolor": INK,
         "bgcolor": "transparent",
         "rankdir": "TB",
         "nodesep": "0.22",
@@ -170,7 +158,7 @@ def _frame_attributes(cluster: Cluster) -> dict[str, str]:
 
 
 def _add_box(dot: graphviz.Digraph, box: Box, frame: Region) -> None:
-    paint = _PAINT[box.status]
+    paint, style = PAINT[box.status], _STYLES[box.status]
     title = f"{SIGNS[box.status]} {box.title}".strip().split("\n")
     lines = _small_lines(box, frame)
     dot.node(
@@ -181,7 +169,7 @@ def _add_box(dot: graphviz.Digraph, box: Box, frame: Region) -> None:
         tooltip=_tip(box.tooltip),
         **_SHAPES[box.role],
         **(_size(title, lines) if box.role in _SLANTED else {}),
-        style=f"{paint.style},rounded" if box.role is Role.OPERATION else paint.style,
+        style=f"{style},rounded" if box.role is Role.OPERATION else style,
         fillcolor=paint.fill,
         color=paint.border,
         fontcolor=paint.text,
@@ -258,7 +246,7 @@ def _chips(tally: Tally) -> list[str]:
 
 def _chip(status: Status, count: int) -> str:
     """A count on its colour, which so is explained; without colour where there is nothing of it."""
-    paint = _PAINT[status if count else Status.SAME]
+    paint = PAINT[status if count else Status.SAME]
     words = f"{SIGNS[status]} {count} {'the same' if status is Status.SAME else status}".strip()
     return f'<TD BGCOLOR="{paint.fill}"><FONT COLOR="{paint.text}">{words}</FONT></TD>'
 

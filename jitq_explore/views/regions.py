@@ -31,14 +31,14 @@ def regions_of(
     in_block: dict[str, Region] = {"": ()}
     for item in items:
         if item.status is not Status.REMOVED:
-            regions[item.id] = _below(in_block[item.node.block], _path_of(item))
-            in_block.update(_blocks(after, item.node, item.id, regions[item.id]))
+            regions[item.id] = below(in_block[item.node.block], _path_of(item))
+            in_block.update(blocks_of(after, item.node, item.id, regions[item.id]))
     in_block_before: dict[str, Region] = {"": ()}
     for node in before.nodes:
         box = box_before[node.id]
         if box not in regions:
-            regions[box] = _below(in_block_before[node.block], node.module_path)
-        in_block_before.update(_blocks(before, node, box, regions[box]))
+            regions[box] = below(in_block_before[node.block], node.module_path)
+        in_block_before.update(blocks_of(before, node, box, regions[box]))
     return regions
 
 
@@ -48,10 +48,10 @@ def _path_of(item: Item) -> str:
         return item.node.module_path
     main = [node for node in item.match.before if role_of(node) not in _HELPERS]
     paths = [node.module_path.split(".") for node in main or item.match.before]
-    return ".".join(_common(paths))
+    return ".".join(common(paths))
 
 
-def _below(around: Region, path: str) -> Region:
+def below(around: Region, path: str) -> Region:
     """The region of the module at that path, seen from a block that may lie in a parent of it."""
     names = path.split(".") if path else []
     outer = [level.name for level in around if not level.is_block]
@@ -61,7 +61,7 @@ def _below(around: Region, path: str) -> Region:
     return (*around, *(Level(name, printable(name)) for name in inner))
 
 
-def _blocks(graph: Graph, node: Node, box: str, region: Region) -> dict[str, Region]:
+def blocks_of(graph: Graph, node: Node, box: str, region: Region) -> dict[str, Region]:
     """The node's blocks -> their regions. What an If always enters is no place of its own."""
     if is_settled(graph, node):
         return dict.fromkeys(node.blocks, region)
@@ -93,13 +93,13 @@ def settle_helpers(boxes: Sequence[Box], edges: Iterable[Edge]) -> list[Box]:
                 elif near not in seen:
                     seen.add(near)
                     ahead.append(near)
-        common = tuple(_common(ops))
-        return common if common[: len(box.region)] == box.region else box.region
+        shared = common(ops)
+        return shared if shared[: len(box.region)] == box.region else box.region
 
     return [replace(b, region=settled(b)) if b.role in _HELPERS else b for b in boxes]
 
 
-def _common(sequences: Iterable[Sequence[T]]) -> list[T]:
+def common(sequences: Iterable[Sequence[T]]) -> tuple[T, ...]:
     """What all of them begin with."""
     alike = takewhile(lambda items: len(set(items)) == 1, zip(*sequences, strict=False))
-    return [items[0] for items in alike]
+    return tuple(items[0] for items in alike)

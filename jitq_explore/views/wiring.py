@@ -137,11 +137,11 @@ class Wiring:
         loop = self._carried.get(value)
         if loop is not None and head != loop:
             yield Wire(loop, head, value, is_back=True)
-        source = self._source(value)
+        source = self.source(value)
         if source is not None and source != head:
             yield Wire(source, head, value)
 
-    def _source(self, value: str) -> Node | int | None:
+    def source(self, value: str) -> Node | int | None:
         """The drawn node, or the position of the graph input, that the value comes from."""
         while inner := self._first_round.get(value) or settled_branch(self.graph, value):
             value = inner

@@ -5,8 +5,6 @@ No ipywidgets here.
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,28 +14,19 @@ import pandas as pd
 from jitq_explore.snapshots.diff import GraphDiff, diff_graphs
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.snapshots.recording import INPUT, Recording, Snapshot, StageRecord
-from jitq_explore.views.boxes import Level, region_id, svg_id
-from jitq_explore.views.dot import Drawing, diff_dot, graph_dot
-from jitq_explore.views.render import RenderError, RenderTimeout, render_svg
+from jitq_explore.views.film import Film, film
+from jitq_explore.views.folds import Folds, is_group
+from jitq_explore.views.render import RenderError
 from jitq_explore.views.tables import observer_table, quant_node_table
 from jitq_explore.views.text import diff_text
 
-_LIMITS = (100, 50, 25)
-"""How many boxes are tried, in turn, until a drawing is narrow enough."""
-
-_WIDTH = 1400
-"""The widest drawing that is legible when shrunk to the width of a page, in points."""
-
 _SECONDS = 10.0
-"""How long a single drawing may take."""
-
-_SIZE = re.compile(r'<svg width="([\d.]+)pt" height="[\d.]+pt"')
-_BOX = re.compile(r'<g id="([^"]+)" class="node')
+"""How long a layout may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A drawing as SVG text, its width in points, what it leaves out, and the ids of its boxes.
+    """A stage's drawing as SVG text, its width in points, and what it leaves out.
 
     Where there is none `svg` is "" and `problem` says why.
     """
@@ -45,8 +34,8 @@ class Drawn:
     svg: str
     width: float = 0.0
     note: str = ""
-    boxes: frozenset[str] = frozenset()
     problem: str = ""
+    film: Film | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +59,6 @@ class Page:
     snapshot: Snapshot
     before_name: str = ""
     record: StageRecord | None = None
-    _drawn: dict[int | None, Drawn] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def graph(self) -> Graph:
@@ -89,61 +77,35 @@ class Page:
         """The text twin of the drawing."""
         return str(self.graph) if self.diff is None else diff_text(self.diff)
 
-    def drawn(self, limit: int | None = None) -> Drawn:
-        """The drawing with at most `limit` boxes (None: as many as are legible on a page)."""
-        if limit not in self._drawn:
-            self._drawn[limit] = self._draw(limit)
-        return self._drawn[limit]
-
-    def _draw(self, limit: int | None) -> Drawn:
-        drawn = Drawn("")
-        for boxes in _LIMITS if limit is None else (limit,):
-            try:
-                drawn = _rendered(self._drawing(boxes))
-            except RenderTimeout as error:
-                drawn = Drawn("", problem=str(error))
-                continue
-            except Exception as error:
-                # Whatever is wrong with a drawing, the text and the tables shall still be shown.
-                return Drawn("", problem=_said(error))
-            if drawn.width <= _WIDTH:
-                break
-        return drawn
-
-    def _drawing(self, boxes: int) -> Drawing:
-        if self.diff is None:
-            return graph_dot(self.graph, max_nodes=boxes)
-        return diff_dot(self.diff, max_nodes=boxes)
-
     def find(self, words: str, drawn: Drawn) -> Found:
         """The nodes with all these words in kind, module path or names of values, in any case."""
         wanted = words.casefold().split()
-        found = {
-            box: node
-            for box, (node, said) in self._searchable.items()
+        found = [
+            (node, is_gone)
+            for node, is_gone, said in self._searchable
             if all(word in said for word in wanted)
-        }
-        drawn_as = {box: _place(box, node, drawn) for box, node in found.items()}
+        ]
+        film = drawn.film
+        boxes = [film.box_of(self.name, node.id, gone) if film else "" for node, gone in found]
         return Found(
-            nodes=tuple(found.values()),
+            nodes=tuple(node for node, _ in found),
             total=len(self._searchable),
-            boxes=frozenset(drawn_as.values()) - {""},
-            folded=sum(place != box for box, place in drawn_as.items()),
+            boxes=frozenset(boxes) - {""},
+            folded=sum(not box or is_group(box) for box in boxes),
         )
 
     @cached_property
-    def _searchable(self) -> Mapping[str, tuple[Node, str]]:
-        """Id of a box -> its node and what can be searched for: of both sides, where it has two."""
-        said = {svg_id("after", n.id): (n, _words(n, self.graph)) for n in self.graph.nodes}
+    def _searchable(self) -> tuple[tuple[Node, bool, str], ...]:
+        """Each node, whether it is gone, and what can be searched for: of both sides of a match."""
+        said = {node.id: _words(node, self.graph) for node in self.graph.nodes}
         if self.diff is None:
-            return said
+            return tuple((node, False, said[node.id]) for node in self.graph.nodes)
         for match in self.diff.matched:
             old = " ".join(_words(node, self.diff.before) for node in match.before)
-            for node in match.after:
-                box = svg_id("after", node.id)
-                said[box] = (node, f"{said[box][1]} {old}")
-        gone = {svg_id("before", n.id): (n, _words(n, self.diff.before)) for n in self.diff.removed}
-        return {**said, **gone}
+            said.update({node.id: f"{said[node.id]} {old}" for node in match.after})
+        there = ((node, False, said[node.id]) for node in self.graph.nodes)
+        gone = ((node, True, _words(node, self.diff.before)) for node in self.diff.removed)
+        return (*there, *gone)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +114,7 @@ class Book:
 
     recording: Recording
     pages: Mapping[str, Page]
+    _problems: dict[Folds | None, str] = field(default_factory=dict, init=False, repr=False)
 
     @staticmethod
     def of(recording: Recording, before: Book | None = None) -> Book:
@@ -172,6 +135,22 @@ class Book:
         """Those of the pages, in order."""
         return tuple(self.pages)
 
+    def drawn(self, name: str, folds: Folds | None = None, hops: int | None = None) -> Drawn:
+        """The drawing of a stage in a fold state (None: as much as is legible); see `views.film`.
+
+        The layout of all stages is made at the first drawing in that state.
+        """
+        if folds in self._problems:
+            return Drawn("", problem=self._problems[folds])
+        try:
+            found = film(self.recording, folds, _SECONDS)
+            svg = found.svg(name, hops)
+        except Exception as error:
+            # Whatever is wrong with a drawing, the text and the tables shall still be shown.
+            self._problems[folds] = _said(error)
+            return Drawn("", problem=_said(error))
+        return Drawn(svg, found.plan.width, found.note(name), film=found)
+
     @cached_property
     def observers(self) -> pd.DataFrame:
         """A row an observed value."""
@@ -187,19 +166,6 @@ def _is_same(old: Page, new: Page) -> bool:
     return old.snapshot is new.snapshot and old.record is new.record
 
 
-def _rendered(drawing: Drawing) -> Drawn:
-    # Title and counts stand above the drawing, where they do not scroll away.
-    drawing.dot.graph_attr["label"] = ""
-    svg = render_svg(drawing.dot.source, timeout=_SECONDS)
-    size = _SIZE.match(svg)
-    return Drawn(
-        svg=svg,
-        width=float(size[1]) if size else 0.0,
-        note=drawing.note,
-        boxes=frozenset(html.unescape(box) for box in _BOX.findall(svg)),
-    )
-
-
 def _said(error: Exception) -> str:
     """The message; of an error that nobody foresaw its type too."""
     return str(error) if isinstance(error, RenderError) else f"{type(error).__name__}: {error}"
@@ -211,12 +177,3 @@ def _words(node: Node, graph: Graph) -> str:
     names = (graph.values[value].debug_name for value in values)
     observer = map(str, node.attributes.values()) if node.is_observer else ()
     return " ".join((node.kind, node.module_path, *values, *names, *observer)).casefold()
-
-
-def _place(box: str, node: Node, drawn: Drawn) -> str:
-    """The id of the box that shows a node: its own, that of a folded module around it, or ""."""
-    names = node.module_path.split(".") if node.module_path else []
-    around = [
-        tuple(Level(name, name) for name in names[:depth]) for depth in range(len(names), 0, -1)
-    ]
-    return next((each for each in (box, *map(region_id, around)) if each in drawn.boxes), "")

@@ -12,18 +12,17 @@ from typing import Any, Protocol
 import ipywidgets as w
 
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.widgets import markup, table_markup
-from jitq_explore.widgets.book import Book, Page
+from jitq_explore.views.folds import Folds
+from jitq_explore.widgets import fold_moves, markup, table_markup
+from jitq_explore.widgets.book import Book, Drawn, Page
 from jitq_explore.widgets.selection import Selection
 
-# 0 stands for None, which would mean "nothing chosen" to a dropdown.
-_DETAIL: tuple[tuple[str, int], ...] = (
-    ("as much as fits", 0),
-    ("at most 12 boxes", 12),
-    ("at most 25 boxes", 25),
-    ("at most 50 boxes", 50),
-    ("at most 100 boxes", 100),
-    ("at most 250 boxes", 250),
+# -1 stands for None, which would mean "nothing chosen" to a dropdown.
+_REACH: tuple[tuple[str, int], ...] = (
+    ("everything", -1),
+    ("what changed", 0),
+    ("changes ± 1 hop", 1),
+    ("changes ± 2 hops", 2),
 )
 
 
@@ -54,6 +53,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
     ) -> None:
         self.book = Book.of(recording)
         self.selection = _beginning(recording, stage, self.book.names)
+        self.folds: Folds | None = None
         self._run = run
         self._own_class = f"jitq-{uuid.uuid4().hex[:8]}"
         self._make_controls()
@@ -83,7 +83,8 @@ class Explorer(w.VBox):  # type: ignore[misc]
             style={"description_width": "initial"},
             layout={"width": "290px"},
         )
-        self.detail_box = _dropdown("Detail", _DETAIL, 200)
+        self.fold_box = _dropdown("Modules", (), 240)
+        self.reach_box = _dropdown("Show", _REACH, 190)
         self.zoom_box = _dropdown("Zoom", markup.ZOOM, 165)
         self.heading, self.summary, self.status = w.HTML(), w.HTML(), w.HTML()
         self.count, self.drawing, self.caption = w.HTML(), w.HTML(), w.HTML()
@@ -105,7 +106,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
             _bar([*stepping, *running]),
             *([self.run_output] if self._run else []),
             self.summary,
-            _bar([self.filter_box, self.detail_box, self.zoom_box, self.count]),
+            _bar([self.filter_box, self.fold_box, self.reach_box, self.zoom_box, self.count]),
             self.highlight,
             self.drawing,
             self.caption,
@@ -119,7 +120,8 @@ class Explorer(w.VBox):  # type: ignore[misc]
         self.run_button.on_click(lambda _: self._run_stages(until_end=True))
         self.strip.observe(self._chosen, "value")
         self.filter_box.observe(lambda change: self._filter(change.new), "value")
-        self.detail_box.observe(lambda _: self._show_drawing(), "value")
+        self.fold_box.observe(self._fold, "value")
+        self.reach_box.observe(lambda _: self._show_drawing(), "value")
         self.zoom_box.observe(lambda _: self._show_found(), "value")
         self.tabs.observe(lambda _: self._show_tab(), "selected_index")
 
@@ -131,8 +133,17 @@ class Explorer(w.VBox):  # type: ignore[misc]
         return self.book.pages[self.selection.stage]
 
     @property
-    def _detail(self) -> int | None:
-        return self.detail_box.value or None
+    def drawn(self) -> Drawn:
+        """The drawing of the chosen stage."""
+        reach = self.reach_box.value
+        return self.book.drawn(self.page.name, self.folds, None if reach < 0 else reach)
+
+    def _fold(self, change: Any) -> None:
+        """Carry out what was chosen of the modules; the box itself stays at what it says."""
+        move = change.new
+        if move is not None and move != fold_moves.NO_MOVE:
+            self.folds = fold_moves.moved(self.drawn.film, move)
+            self._show_drawing()
 
     def _chosen(self, change: Any) -> None:
         # None while the strip is given other options.
@@ -179,7 +190,10 @@ class Explorer(w.VBox):  # type: ignore[misc]
     def _show_drawing(self) -> None:
         self.add_class("jitq-busy")
         try:
-            drawn = self.page.drawn(self._detail)
+            drawn = self.drawn
+            with _unobserved(self.fold_box, self._fold):
+                self.fold_box.options = fold_moves.moves(drawn.film)
+                self.fold_box.value = fold_moves.NO_MOVE
             self.drawing.value = markup.drawing(self.page, drawn)
             self.caption.value = markup.caption(drawn)
         finally:
@@ -188,8 +202,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
 
     def _show_found(self) -> None:
         words = self.selection.node_filter
-        drawn = self.page.drawn(self._detail)
-        found = self.page.find(words, drawn) if words else None
+        found = self.page.find(words, self.drawn) if words else None
         self.count.value = markup.found_nodes(found)
         self.highlight.value = markup.highlight(self._own_class, found, self.zoom_box.value)
 

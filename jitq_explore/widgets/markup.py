@@ -176,8 +176,7 @@ def highlight(explorer: str, found: Found | None, zoom: str) -> str:
         rules.append(f"{place} :is(.node, .edge) {{ opacity: 0.2; }}")
         boxes = ",".join(f'[id="{box}"]' for box in sorted(found.boxes))
         rules.append(f"{place} .node:is({boxes}) {{ opacity: 1; }}")
-        shapes = ":is(polygon, path, ellipse)"
-        rules.append(f"{place} .node:is({boxes}) > {shapes} {{ stroke-width: 3; }}")
+        rules.append(f"{place} .node:is({boxes}) path {{ stroke-width: 3; }}")
     return f"<style>{' '.join(rules)}</style>"
 
 

@@ -16,8 +16,8 @@ from torch.ao.quantization import default_dynamic_qconfig, get_default_qconfig
 
 import jitq_explore as jq
 from jitq_explore.snapshots.recording import Recording, StageError
+from jitq_explore.views import plan
 from jitq_explore.views.render import RenderError, RenderTimeout
-from jitq_explore.widgets import book
 from jitq_explore.widgets.explorer import Explorer
 
 STATIC = (
@@ -112,7 +112,7 @@ def test_next_and_previous_step_to_the_ends(explorer):
 def test_choosing_a_stage_shows_it(explorer):
     explorer.strip.value = "insert_quant_dequant"
     assert explorer.selection.stage == "insert_quant_dequant"
-    assert "quantize_per_tensor" in explorer.drawing.value
+    assert "+ quantize → dequantize" in explorer.drawing.value
     assert re.search(r"jitq-added[^>]*>\+ \d+ added", explorer.summary.value)
 
 
@@ -130,22 +130,35 @@ def test_a_stage_that_leaves_the_graph_alone_says_so(explorer):
     assert "changed nothing" in explorer.summary.value
 
 
-def test_each_drawing_is_made_once(explorer, monkeypatch):
+def test_all_stages_share_one_layout(recording, monkeypatch):
     made = []
-    render = book.render_svg
-    monkeypatch.setattr(book, "render_svg", lambda *a, **k: made.append(a) or render(*a, **k))
-    explorer.strip.value = "dce"
-    count = len(made)
-    explorer.strip.value = "fold_conv_bn"
-    explorer.strip.value = "dce"
-    assert 0 < count == len(made)
+    render = plan.render_svg
+    monkeypatch.setattr(plan, "render_svg", lambda *a: made.append(a) or render(*a))
+    explorer = jq.explore(replace(recording))
+    for stage in STATIC:
+        explorer.strip.value = stage
+    assert len(made) == 1
 
 
-def test_less_detail_draws_fewer_boxes(explorer):
+def test_modules_fold_and_unfold(explorer):
     explorer.strip.value = "insert_quant_dequant"
     whole = explorer.drawing.value.count('class="node')
-    explorer.detail_box.value = 12
-    assert explorer.drawing.value.count('class="node') <= 12 < whole
+    explorer.fold_box.value = "fold:block1"
+    assert explorer.drawing.value.count('class="node') < whole
+    assert "1 module is folded" in explorer.caption.value
+    assert explorer.fold_box.label == "1 of 2 folded"
+    explorer.next_button.click()
+    assert 'id="m-block1" class="node' in explorer.drawing.value
+    explorer.fold_box.value = "unfold:block1"
+    assert explorer.fold_box.label == "0 of 2 folded"
+
+
+def test_what_is_far_from_changes_is_faint(explorer):
+    explorer.strip.value = "quant_finalize"
+    explorer.reach_box.value = 0
+    few = explorer.drawing.value.count('opacity="0.2"')
+    explorer.reach_box.value = 2
+    assert 0 <= explorer.drawing.value.count('opacity="0.2"') < few
 
 
 def test_zooming_sends_no_drawing_again(explorer):
@@ -163,7 +176,7 @@ def test_the_legend_has_the_colours_of_the_drawings(explorer):
         drawings += explorer.drawing.value
     look = explorer.children[0].value
     for status in ("added", "removed", "changed"):
-        drawn = re.search(rf'class="node {status} .*?fill="(#\w+)"', drawings, re.DOTALL)
+        drawn = re.search(rf'<path class="{status}" .*?fill="(#\w+)"', drawings)
         assert drawn is not None
         assert f".jitq-{status} {{ background: {drawn[1]}" in look
 
@@ -218,18 +231,18 @@ def test_the_filter_keeps_the_rows_that_match(explorer, recording):
 
 def test_the_filter_counts_and_highlights_nodes(explorer, recording):
     explorer.strip.value = "insert_observers"
-    explorer.detail_box.value = 250
     explorer.filter_box.value = "jitq::observe"
     graph = recording["insert_observers"].after.graph()
     observers = [node for node in graph.nodes if node.is_observer]
     assert f"<b>{len(observers)} of " in explorer.count.value
     for node in observers:
-        assert f'[id="a-{node.id}"]' in explorer.highlight.value
+        box = explorer.drawn.film.box_of("insert_observers", node.id)
+        assert f'[id="{box}"]' in explorer.highlight.value
 
 
 def test_a_node_in_a_folded_module_is_found_there(explorer):
     explorer.strip.value = "insert_observers"
-    explorer.detail_box.value = 12
+    explorer.fold_box.value = "fold all"
     explorer.filter_box.value = "observe block1.conv1"
     assert "folded away" in explorer.count.value
     assert '[id="m-block1' in explorer.highlight.value
@@ -238,7 +251,7 @@ def test_a_node_in_a_folded_module_is_found_there(explorer):
 def test_a_changed_node_is_found_by_what_it_was(explorer):
     explorer.strip.value = "quant_finalize"
     explorer.filter_box.value = "aten::linear"
-    assert explorer.page.find("aten::linear", explorer.page.drawn()).nodes
+    assert explorer.page.find("aten::linear", explorer.drawn).nodes
     assert "jitq-drawing" in explorer.highlight.value
 
 
@@ -358,8 +371,8 @@ def test_without_a_drawing_there_is_the_reason_and_the_text(recording, monkeypat
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(book, "render_svg", fail)
-    explorer = jq.explore(recording, "insert_observers")
+    monkeypatch.setattr(plan, "render_svg", fail)
+    explorer = jq.explore(replace(recording), "insert_observers")
     assert str(error) in explorer.drawing.value
     assert "jitq::observe" in explorer.drawing.value
     explorer.filter_box.value = "observe"

@@ -1,0 +1,277 @@
+"""What is written in the boxes of a film at one stage, as plain data: `Card`, in rows."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from jitq_explore.snapshots.diff import Match
+from jitq_explore.snapshots.graph import Node
+from jitq_explore.views import labels
+from jitq_explore.views.boxes import Role, Status, Tally, region_label, region_path
+from jitq_explore.views.domains import is_dequantize, is_quantize
+from jitq_explore.views.folds import Folding, Stand, path_of
+from jitq_explore.views.printable import printable, shorten, shorten_end
+from jitq_explore.views.reel import Place, Reel
+from jitq_explore.views.wiring import Wiring
+
+WIDTH = 30
+"""The longest title in a card, in characters."""
+
+_LINE = 46
+"""The longest small line."""
+
+_ROWS = 3
+"""Ops that a card names; of more only their number is told."""
+
+
+_PACKED = re.compile(r"(?<=: ).*_jit_pass_packed_weight_\d+$")
+"""What torch calls the weight that it packed for a kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One op (or several of one status) in a card: its name, and small lines beneath."""
+
+    status: Status
+    title: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A box at one stage. `is_pair`: a quantize and its dequantize that no kernel took up."""
+
+    role: Role
+    rows: tuple[Row, ...]
+    tooltip: str
+    tally: Tally
+    is_pair: bool = False
+
+    @property
+    def status(self) -> Status:
+        """That of all rows together."""
+        statuses = {row.status for row in self.rows}
+        return statuses.pop() if len(statuses) == 1 else Status.CHANGED
+
+
+class Stage:
+    """What stands at the places of a reel at one stage, and what the stage before left there."""
+
+    def __init__(self, reel: Reel, number: int) -> None:
+        self.reel, self.number = reel, number
+        self.scene = reel.scenes[number]
+        self.before = reel.scenes[number - 1] if number else self.scene
+        self.contents = reel.contents[number]
+        self.old_contents = reel.contents[number - 1] if number else self.contents
+        self.removed = {node.id for node in self.scene.diff.removed} if self.scene.diff else set()
+        self.has_kernels = any(node.kind.startswith("quantized::") for node in self.scene.drawn)
+
+    def is_there(self, stand: Stand) -> bool:
+        """Whether anything stands there after the stage."""
+        return any(place.id in self.contents for place in stand.places)
+
+    def nodes(self, place: Place) -> Iterator[tuple[Node, Status]]:
+        """What stands there after the stage, and what the stage took away, where that stood."""
+        here = {node.id: node for node in self.contents.get(place.id, ())}
+        for old in self.old_contents.get(place.id, ()) if self.scene.diff else ():
+            if old.id in self.removed:
+                yield old, Status.REMOVED
+                continue
+            match = self.scene.diff.match_before.get(old.id) if self.scene.diff else None
+            for node in match.after if match else ():
+                if here.pop(node.id, None):
+                    yield node, self.status_of(node)
+        for node in here.values():
+            yield node, self.status_of(node)
+
+    @property
+    def without_box(self) -> Tally:
+        """The nodes that are shown in the labels of others, or compute nothing."""
+        if self.scene.diff is None:
+            return Tally()
+        old = self.before.wiring.folded
+        gone = sum(node.id in old for node in self.scene.diff.removed)
+        hidden = [n for n in self.scene.graph.nodes if n.id in self.scene.wiring.folded]
+        statuses = Counter(map(self.status_of, hidden))
+        return Tally(
+            statuses[Status.ADDED],
+            gone,
+            statuses[Status.CHANGED],
+            len(hidden) + gone,
+        )
+
+    def status_of(self, node: Node) -> Status:
+        """That of a node of the graph after."""
+        if self.scene.diff is None:
+            return Status.SAME
+        match = self.scene.diff.match_after.get(node.id)
+        if match is None:
+            return Status.ADDED
+        if match.changes or not self.scene.changed_operands.isdisjoint(node.inputs):
+            return Status.CHANGED
+        return Status.SAME
+
+    def tally(self, places: Iterable[Place]) -> Tally:
+        """How many nodes stand at these places, and how many of them differ."""
+        statuses = Counter(status for place in places for _, status in self.nodes(place))
+        return Tally(
+            statuses[Status.ADDED],
+            statuses[Status.REMOVED],
+            statuses[Status.CHANGED],
+            statuses.total(),
+        )
+
+    def card(self, stand: Stand, folding: Folding) -> Card | None:
+        """What is written in a box; None where nothing is and was."""
+        place = stand.places[0]
+        if stand.modules:
+            return self._group_card(stand, folding)
+        if place.role in (Role.INPUT, Role.OUTPUT):
+            return self._port_card(place)
+        found = list(self.nodes(place))
+        if not found:
+            return None
+        ops = [pair for pair in found if not self._is_gate(*pair)]
+        gates = [pair for pair in found if self._is_gate(*pair)]
+        nodes = [node for node, status in gates if status is not Status.REMOVED]
+        return Card(
+            role=place.role,
+            rows=(*self._gate_rows(gates), *self._op_rows(ops)),
+            tooltip="\n".join(self._tooltip(node, status) for node, status in found[:6]),
+            tally=self.tally((place,)),
+            is_pair=self.has_kernels
+            and any(map(is_quantize, nodes))
+            and any(map(is_dequantize, nodes)),
+        )
+
+    def _is_gate(self, node: Node, status: Status) -> bool:
+        """Whether the node only observes, quantizes or dequantizes a value."""
+        scene = self.before if status is Status.REMOVED else self.scene
+        return node.id in scene.gates
+
+    def _tooltip(self, node: Node, status: Status) -> str:
+        diff, is_gone = self.scene.diff, status is Status.REMOVED
+        match = diff.match_after.get(node.id) if diff and not is_gone else None
+        graph = self.before.graph if is_gone else self.scene.graph
+        return labels.tooltip(node, graph, status, match)
+
+    def _op_rows(self, found: Sequence[tuple[Node, Status]]) -> Iterator[Row]:
+        """A row an op. Ifs and what is in them are counted only, where there is anything else."""
+        own = {block for node, _ in found for block in node.blocks}
+        plain = [(n, s) for n, s in found if not n.blocks and n.block not in own] or list(found)
+        shown = plain[:_ROWS]
+        more = Counter(status for _, status in found) - Counter(status for _, status in shown)
+        for number, (node, status) in enumerate(shown):
+            row = self._op_row(node, status, has_lines=number == 0)
+            is_last = all(other is not status for _, other in shown[number + 1 :])
+            if is_last and more[status]:
+                row = replace(row, title=f"{row.title} (+{more.pop(status)})")
+            yield row
+        yield from (Row(status, f"{count} more") for status, count in more.items())
+
+    def _op_row(self, node: Node, status: Status, has_lines: bool) -> Row:
+        wiring = self.before.wiring if status is Status.REMOVED else self.scene.wiring
+        match = self.scene.diff.match_after.get(node.id) if self.scene.diff else None
+        lines = labels.detail_lines(node, wiring.graph, wiring.folded) if has_lines else ()
+        if status is Status.CHANGED and match is not None:
+            lines = (*self._changes(match), *lines[:1])
+        short = (shorten_end(_PACKED.sub("packed", line), _LINE) for line in lines)
+        return Row(status, shorten_end(labels.title_of(node), WIDTH), tuple(short))
+
+    def _changes(self, match: Match) -> tuple[str, ...]:
+        """What differs, old → new."""
+        if len(match.before) == 1 and match.before[0].kind == match.after[0].kind:
+            old = operands(match.before[0], self.before.wiring)
+            new = operands(match.after[0], self.scene.wiring)
+            return labels.change_lines(match, old, new)
+        was = " + ".join(dict.fromkeys(map(labels.title_of, match.before)))
+        return (f"was {was}",)
+
+    def _gate_rows(self, found: Sequence[tuple[Node, Status]]) -> Iterator[Row]:
+        """What goes above what comes; each in one row, in the order of the data."""
+        for status in (Status.REMOVED, Status.SAME, Status.CHANGED, Status.ADDED):
+            nodes = [node for node, own in found if own is status]
+            if nodes:
+                names = Counter(filter(None, map(_gate_name, nodes)))
+                words = [f"{name} ×{n}" if n > 1 else name for name, n in names.items()]
+                title = " → ".join(words) or labels.title_of(nodes[0])
+                weight = self._weight(nodes[0], status)
+                yield Row(status, shorten_end(f"{weight}{title}", WIDTH + 12))
+
+    def _weight(self, node: Node, status: Status) -> str:
+        """What of the model the value is, of a gate that stands on a weight: "weight: "."""
+        wiring = self.before.wiring if status is Status.REMOVED else self.scene.wiring
+        graph = wiring.graph
+        path = labels.operand(node.inputs[0], graph, wiring.folded)
+        if not path:
+            return ""
+        is_constant = graph.producers[node.inputs[0]].is_constant
+        return "constant: " if is_constant else f"{shorten(path.rpartition('.')[2], 12)}: "
+
+    def _port_card(self, place: Place) -> Card | None:
+        position = int(place.id[2:])
+        scene, status = self.scene, Status.SAME
+        if place.id not in self.contents:
+            if place.id not in self.old_contents:
+                return None
+            scene, status = self.before, Status.REMOVED
+        elif place.id not in self.old_contents:
+            status = Status.ADDED
+        graph = scene.graph
+        names = graph.inputs if place.role is Role.INPUT else graph.outputs
+        value = graph.values[names[position]]
+        name = f"%{shorten(printable(value.debug_name), WIDTH)}"
+        constant = labels.operand(value.name, graph, scene.wiring.folded) or ""
+        return Card(
+            role=place.role,
+            rows=(
+                Row(status, f"{place.role} {name}", (shorten(constant, WIDTH),) * bool(constant)),
+            ),
+            tooltip=f"{place.role} {position}\n{name} : {printable(value.type)}",
+            tally=Tally(),
+        )
+
+    def _group_card(self, stand: Stand, folding: Folding) -> Card | None:
+        tally = self.tally(stand.places)
+        if not tally.total:
+            return None
+        first, last = stand.modules[0], stand.modules[-1]
+        names = [region_label(first), region_label(last)]
+        count = len(stand.modules)
+        title = names[0] if count == 1 else f"{names[0]} … {names[1]}"
+        kind = printable(self.reel.classes.get(path_of(first), ""))
+        alike = folding.count_alike(first)
+        said = f"{kind} ×{count}, all alike" if count > 1 else kind
+        if count == 1 and alike > 1:
+            said = f"{kind} · one of {alike} alike"
+        return Card(
+            role=Role.GROUP,
+            rows=(
+                Row(
+                    tally.status,
+                    shorten_end(title, WIDTH),
+                    tuple(shorten_end(line, WIDTH + 6) for line in (said, str(tally)) if line),
+                ),
+            ),
+            tooltip="\n".join((*map(region_path, dict.fromkeys((first, last))), said, str(tally))),
+            tally=tally,
+        )
+
+
+def operands(node: Node, wiring: Wiring) -> dict[str, str]:
+    """What of the node's inputs is not drawn: its name -> a constant or a path."""
+    return labels.operands(node, wiring.graph, wiring.folded)
+
+
+def _gate_name(node: Node) -> str:
+    """Short, as there are many of them; "" for what only asks a value how it was quantized."""
+    if is_quantize(node):
+        return "quantize per channel" if "per_channel" in node.kind else "quantize"
+    if is_dequantize(node):
+        return "dequantize"
+    if "choose_qparams" in node.kind:
+        return "measure"
+    return labels.title_of(node) if node.is_observer else ""

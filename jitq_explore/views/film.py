@@ -1,0 +1,280 @@
+"""A recording drawn as a film: one layout for all stages, so that what does not change keeps still.
+
+`film(recording)` lays out the union of all stages once (`views.reel` says what shares a place, and
+why); `Film.svg(stage)` then draws a stage onto these positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+
+from jitq_explore.snapshots.pause import collector_paused
+from jitq_explore.snapshots.recording import Recording
+from jitq_explore.views.boxes import Region, Role, Status, region_label
+from jitq_explore.views.cards import Card, Stage
+from jitq_explore.views.folds import Folding, Folds, Stand, path_of
+from jitq_explore.views.lines import Line, lines_of
+from jitq_explore.views.paper import caption_width, size_of, svg_of_stage
+from jitq_explore.views.plan import Plan, plan
+from jitq_explore.views.printable import printable
+from jitq_explore.views.reel import Reel
+from jitq_explore.views.render import RenderTimeout, warm_up
+from jitq_explore.views.routes import Ends, Route, route
+
+_FEWER = (60, 30, 12)
+"""How many boxes are tried in turn where a layout takes too long, or grows too wide."""
+
+_WIDE = 1500.0
+"""A film that is wider, in points, is not legible when shrunk to the width of a page."""
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """All stages of a recording in one fold state.
+
+    `folds` is what is folded (see `views.folds` for moves), `problem` says why more is folded than
+    was asked for ("" where it is not).
+    """
+
+    reel: Reel
+    folds: Folds
+    stands: tuple[Stand, ...]
+    plan: Plan
+    routes: tuple[Mapping[Ends, Route], ...]
+    problem: str = ""
+    _drawn: dict[tuple[int, int | None], str] = field(default_factory=dict, init=False, repr=False)
+    _stages: dict[int, Stage] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _home(self) -> Mapping[str, str]:
+        return _homes(self.stands)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of the stages, "input" first."""
+        return self.reel.names
+
+    @property
+    def regions(self) -> Mapping[str, Region]:
+        """Path -> region, of all that can be folded."""
+        return Folding.of(self.reel).regions
+
+    def svg(self, stage: str, hops: int | None = None) -> str:
+        """The drawing of a stage and what it changed, as SVG text; all have the same positions.
+
+        `hops`: what lies further than so many lines from any change is faint. KeyError names the
+        stages.
+        """
+        number = self._number(stage)
+        if (number, hops) not in self._drawn:
+            with collector_paused():
+                self._drawn[number, hops] = self._draw(number, hops)
+        return self._drawn[number, hops]
+
+    def note(self, stage: str) -> str:
+        """What the drawing of a stage does not show, in words; "" for nothing."""
+        number = self._number(stage)
+        cards = self._cards(number)
+        groups = [card.tally.total for card in cards.values() if card.role is Role.GROUP]
+        notes = [self.problem] if self.problem else []
+        if groups:
+            count = sum(len(stand.modules) for stand in self.stands)
+            modules = f"{count} modules are" if count > 1 else "1 module is"
+            boxes = f"{len(groups)} boxes" if len(groups) > 1 else "1 box"
+            notes.append(f"{modules} folded into {boxes}, for {sum(groups):,} nodes")
+        hidden = self._stage(number).without_box
+        if hidden.status is not Status.SAME:
+            notes.append(f"{hidden} have no box: constants and attribute reads (in labels), checks")
+        return "; ".join(notes)
+
+    def box_of(self, stage: str, node: str, is_before: bool = False) -> str:
+        """The id of the box that shows a node of the stage; "" where none does.
+
+        `is_before`: the node is one of the graph before, which the stage took away.
+        """
+        number = self._number(stage) - is_before
+        return self._home.get(self.reel.place_of[number].get(node, ""), "")
+
+    def nodes_of(self, stage: str, box: str) -> tuple[str, ...]:
+        """The ids of the nodes of the stage's graph that the box shows."""
+        contents = self.reel.contents[self._number(stage)]
+        stands = (stand for stand in self.stands if stand.id == box)
+        return tuple(
+            node.id for s in stands for place in s.places for node in contents.get(place.id, ())
+        )
+
+    def modules_of(self, box: str) -> tuple[str, ...]:
+        """The paths of the modules that the box stands for, to unfold them."""
+        return tuple(path_of(m) for s in self.stands if s.id == box for m in s.modules)
+
+    def _number(self, stage: str) -> int:
+        if stage not in self.stages:
+            raise KeyError(f"unknown stage {stage!r} (must be one of {list(self.stages)})")
+        return self.stages.index(stage)
+
+    def _stage(self, number: int) -> Stage:
+        if number not in self._stages:
+            self._stages[number] = Stage(self.reel, number)
+        return self._stages[number]
+
+    def _cards(self, number: int) -> dict[str, Card]:
+        return cards_of(self._stage(number), self.stands)
+
+    def _draw(self, number: int, hops: int | None) -> str:
+        cards = self._cards(number)
+        lines = lines_of(self._stage(number), self._home, self.routes, cards)
+        return svg_of_stage(
+            self.plan,
+            cards,
+            lines,
+            self._captions(number),
+            self._far(cards, lines, hops),
+            {stand.id: len(stand.modules) for stand in self.stands},
+        )
+
+    def _captions(self, number: int) -> dict[str, tuple[str, Status]]:
+        tallies = captions_of(self._stage(number))
+        return {
+            frame.id: tallies[frame.region] for frame in self.plan.frames if frame.region in tallies
+        }
+
+    def _far(
+        self, cards: Mapping[str, Card], lines: Iterable[Line], hops: int | None
+    ) -> frozenset[str]:
+        if hops is None:
+            return frozenset()
+        near = {box for box, card in cards.items() if card.status is not Status.SAME}
+        for _ in range(hops if near else 0):
+            ends = [(line.route[0], line.route[-1]) for line in lines]
+            near |= {b for pair in ends if near.intersection(pair) for b in pair}
+        return frozenset(cards.keys() - near) if near else frozenset()
+
+
+def film(recording: Recording, folds: Folds | None = None, timeout: float = 10.0) -> Film:
+    """The film of a recording in a fold state (default: what shows most and is still legible).
+
+    `timeout` is how long the layout may take, in seconds: what is not ready by half of it is laid
+    out with more folded, and `problem` says so. RenderError where there is no Graphviz,
+    RenderTimeout where not even everything folded could be laid out. Made once for each state.
+    """
+    warm_up()
+    reel = Reel.of(recording)
+    known: dict[Folds | None, Film] = reel.__dict__.setdefault("_films", {})
+    if folds not in known:
+        with collector_paused():
+            known[folds] = film_of(reel, folds, timeout)
+    return known[folds]
+
+
+def film_of(reel: Reel, folds: Folds | None = None, timeout: float = 10.0) -> Film:
+    """As `film`, of a reel; not kept."""
+    folding = Folding.of(reel)
+    wanted = folding.default() if folds is None else folds
+    states = chain((wanted,), map(folding.default, _FEWER), (folding.everything(),))
+    found: Film | None = None
+    error: RenderTimeout | None = None
+    patience, problem = timeout / 2, ""
+    for state in _ever_fewer(folding, states):
+        stands = folding.stands(state)
+        try:
+            found = _laid_out(reel, state, stands, patience, problem)
+        except RenderTimeout as late:
+            error = late
+            problem = _too_late(len(stands), patience)
+        else:
+            if folds is not None or found.plan.width <= _WIDE:
+                break
+        patience /= 2
+    if found is None:
+        raise error or RenderTimeout("there was nothing to lay out")
+    return found
+
+
+def _ever_fewer(folding: Folding, states: Iterable[Folds]) -> Iterator[Folds]:
+    """The states, without those that show no less than one before."""
+    least = None
+    for state in states:
+        count = len(folding.stands(state))
+        if least is None or count < least:
+            least = count
+            yield state
+
+
+def _too_late(boxes: int, seconds: float) -> str:
+    return (
+        f"laying out {boxes} boxes took longer than {seconds:g} s, so more is folded than asked for"
+    )
+
+
+def _laid_out(
+    reel: Reel, folds: Folds, stands: tuple[Stand, ...], timeout: float, problem: str
+) -> Film:
+    stages = {number: Stage(reel, number) for number in range(len(reel.scenes))}
+    home = _homes(stands)
+    edges = [
+        {(home[t], home[h]) for t, h in wires if home[t] != home[h]} for wires in reel.wires
+    ]  # fmt: skip
+    present = [{s.id for s in stands if stage.is_there(s)} for stage in stages.values()]
+    order = Folding.of(reel).flow.position
+    position = {s.id: min(order[place.id] for place in s.places) for s in stands}
+    lines, routes = route(edges, present, position)
+    back = frozenset(
+        (home[edge.tail], home[edge.head]) for edge in reel.picture.edges if edge.is_back
+    )
+    laid = plan(
+        stands,
+        _sizes(stages.values(), stands),
+        lines,
+        back,
+        _caption_widths(stages.values()),
+        timeout,
+    )
+    return Film(reel, folds, stands, laid, routes, problem, stages)
+
+
+def cards_of(stage: Stage, stands: Iterable[Stand]) -> dict[str, Card]:
+    """Id of each box that is there, or was before -> what is written in it."""
+    folding = Folding.of(stage.reel)
+    cards = ((stand.id, stage.card(stand, folding)) for stand in stands)
+    return {box: card for box, card in cards if card is not None}
+
+
+def captions_of(stage: Stage) -> dict[Region, tuple[str, Status]]:
+    """What is written on the frame of each region of which anything is there."""
+    folding = Folding.of(stage.reel)
+    found = {}
+    for path, region in folding.regions.items():
+        tally = stage.tally(folding.places[region])
+        if tally.total:
+            kind = printable(stage.reel.classes.get(path, ""))
+            alike = folding.count_alike(region)
+            parts = [printable(region_label(region)), kind, str(tally)]
+            parts.append(f"×{alike} alike" if alike > 1 else "")
+            found[region] = " · ".join(filter(None, parts)), tally.status
+    return found
+
+
+def _sizes(stages: Iterable[Stage], stands: tuple[Stand, ...]) -> dict[str, tuple[float, float]]:
+    """For each box what it needs at any stage."""
+    sizes: dict[str, tuple[float, float]] = {}
+    for stage in stages:
+        for box, card in cards_of(stage, stands).items():
+            width, height = size_of(card)
+            known = sizes.get(box, (0.0, 0.0))
+            sizes[box] = max(known[0], width), max(known[1], height)
+    return {**{stand.id: (10.0, 10.0) for stand in stands}, **sizes}
+
+
+def _caption_widths(stages: Iterable[Stage]) -> dict[Region, float]:
+    widths: dict[Region, float] = {}
+    for stage in stages:
+        for region, (caption, _) in captions_of(stage).items():
+            widths[region] = max(widths.get(region, 0.0), caption_width(caption))
+    return widths
+
+
+def _homes(stands: Iterable[Stand]) -> dict[str, str]:
+    return {place.id: stand.id for stand in stands for place in stand.places}
