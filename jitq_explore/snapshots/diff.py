@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from jitq_explore.snapshots.graph import (
+    Attribute,
     Graph,
     Node,
-    constant_value,
     settled_branch,
     show_attributes,
 )
-from jitq_explore.snapshots.matching import Pair, match_nodes
+from jitq_explore.snapshots.matching import Pair, Side, match_nodes
 from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Recording
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Nodes that are the same before and after: one to one, or several into one.
+    """Nodes that are the same before and after: one to one, several into one (fused, folded,
+    pooled), or one into several (copied).
 
     `reason` says what spoke for it; `confidence` runs from 0 to 1. `changes` lists what differs
-    ("kind", "attributes", "inputs"), each as (what, old, new), as text.
+    ("kind", "attributes", "inputs", "copies", "blocks", "outputs of a block"), each as (what, old,
+    new), as text.
     """
 
     before: tuple[Node, ...]
@@ -106,7 +108,7 @@ def _compare(before: Graph, after: Graph) -> GraphDiff:
     pairs = match_nodes(before, after)
     taken_before = {node.id for pair in pairs for node in pair.before}
     taken_after = {node.id for pair in pairs for node in pair.after}
-    compare = _Comparison(before, after, pairs, taken_before, taken_after)
+    compare = _Comparison(before, after, pairs)
     return GraphDiff(
         before=before,
         after=after,
@@ -126,73 +128,133 @@ class _Comparison:
     that has a partner: an observer put between two nodes changes neither of them.
     """
 
-    def __init__(
-        self,
-        before: Graph,
-        after: Graph,
-        pairs: tuple[Pair, ...],
-        taken_before: set[str],
-        taken_after: set[str],
-    ) -> None:
-        self.before, self.after = before, after
-        self.taken_before, self.taken_after = taken_before, taken_after
-        self.group_before = {n.id: k for k, pair in enumerate(pairs) for n in pair.before}
-        self.group_after = {n.id: k for k, pair in enumerate(pairs) for n in pair.after}
+    def __init__(self, before: Graph, after: Graph, pairs: tuple[Pair, ...]) -> None:
+        self.before, self.after = Side.of(before), Side.of(after)
+        self.group_before: dict[str, int] = {}
+        self.group_after: dict[str, int] = {}
+        # New value -> old value, for what is paired one to one: most of all comparisons.
+        self.same_value = dict(zip(after.inputs, before.inputs, strict=False))
+        for number, pair in enumerate(pairs):
+            for node in pair.before:
+                self.group_before[node.id] = number
+            for node in pair.after:
+                self.group_after[node.id] = number
+                self.same_value.update(zip(node.outputs, pair.before[-1].outputs, strict=False))
 
     def changes(self, pair: Pair) -> tuple[tuple[str, str, str], ...]:
-        old, new = pair.before, pair.after
-        if self._same_constant(old[0], new[0]):
-            return ()
-        found = []
-        kinds = " + ".join(n.kind for n in old), " + ".join(n.kind for n in new)
+        """What differs, each as (what, old, new)."""
+        if len(pair.before) == len(pair.after) == 1:
+            return self._changes_of_one(pair.before[0], pair.after[0])
+        kinds = [" + ".join(dict.fromkeys(n.kind for n in side)) for side in (pair.before, pair.after)]
         if kinds[0] != kinds[1]:
-            found.append(("kind", *kinds))
-        if len(old) == len(new) == 1:
-            if repr(old[0].attributes) != repr(new[0].attributes):
-                texts = show_attributes(old[0].attributes), show_attributes(new[0].attributes)
-                found.append(("attributes", *texts))
-            if self._inputs_differ(old[0], new[0]):
-                found.append(("inputs", _show_inputs(old[0]), _show_inputs(new[0])))
+            return (("kind", *_all_kinds(pair)),)
+        return (("copies", str(len(pair.before)), str(len(pair.after))),)
+
+    def _changes_of_one(self, old: Node, new: Node) -> tuple[tuple[str, str, str], ...]:
+        found = []
+        if old.kind != new.kind:
+            found.append(("kind", old.kind, new.kind))
+        if (old.attributes or new.attributes) and _differ(old.attributes, new.attributes):
+            texts = show_attributes(old.attributes), show_attributes(new.attributes)
+            found.append(("attributes", *texts))
+        if not self._are_fed_alike(old.inputs, new.inputs):
+            found.append(("inputs", _show_values(old.inputs), _show_values(new.inputs)))
+        if old.blocks or new.blocks:
+            found.extend(self._changed_blocks(old, new))
         return tuple(found)
 
-    def _same_constant(self, old: Node, new: Node) -> bool:
-        """Whether both are one constant: a list built of constants and that list folded are."""
-        if not (old.outputs and new.outputs):
+    def _changed_blocks(self, old: Node, new: Node) -> Iterator[tuple[str, str, str]]:
+        """Blocks that hand on other values."""
+        if len(old.blocks) != len(new.blocks):
+            yield "blocks", str(len(old.blocks)), str(len(new.blocks))
+        for mine, theirs in zip(old.blocks, new.blocks, strict=False):
+            outputs = self.before.graph.blocks[mine].outputs, self.after.graph.blocks[theirs].outputs
+            if not self._are_fed_alike(*outputs):
+                yield "outputs of a block", _show_values(outputs[0]), _show_values(outputs[1])
+
+    def _are_fed_alike(self, old: tuple[str, ...], new: tuple[str, ...]) -> bool:
+        if len(old) != len(new):
             return False
-        was = constant_value(self.before, old.outputs[0])
-        # By repr, since NaN is not equal to itself.
-        return was is not None and repr(was) == repr(constant_value(self.after, new.outputs[0]))
+        same_value = self.same_value
+        for one, other in zip(old, new, strict=True):
+            if same_value.get(other) != one and not self._are_same(one, other):
+                return False
+        return True
 
-    def _inputs_differ(self, old: Node, new: Node) -> bool:
-        if len(old.inputs) != len(new.inputs):
-            return True
-        return any(
-            self._origin_before(a) != self._origin_after(b)
-            for a, b in zip(old.inputs, new.inputs, strict=True)
-        )
+    def _are_same(self, old: str, new: str) -> bool:
+        before, after = self.before, self.after
+        one, other = before.seen_through(old), after.seen_through(new)
+        if one in before.fixed and other in after.fixed:
+            if before.literal(one) == after.literal(other):
+                return True
+        return not self._origins_before(old).isdisjoint(self._origins_after(new))
 
-    def _origin_before(self, value: str) -> object:
-        return _origin(self.before, value, self.taken_before, self.group_before)
+    def _origins_before(self, value: str) -> set[Hashable]:
+        return _origins(self.before, value, self.group_before)
 
-    def _origin_after(self, value: str) -> object:
-        return _origin(self.after, value, self.taken_after, self.group_after)
+    def _origins_after(self, value: str) -> set[Hashable]:
+        return _origins(self.after, value, self.group_after)
 
 
-def _origin(graph: Graph, value: str, taken: set[str], group: dict[str, int]) -> object:
-    """What a value is: a constant, an output of a pair, an input of the graph or of a block."""
-    constant = constant_value(graph, value)
-    if constant is not None:
-        return "constant", repr(constant)
-    node = graph.producers.get(value)
-    while node is not None and node.id not in taken and node.inputs:
-        value = settled_branch(graph, value) or node.inputs[0]
+_FURTHEST = 32
+"""How many nodes without a partner are looked through on the way to one that has."""
+
+
+def _origins(side: Side, value: str, group: dict[str, int]) -> set[Hashable]:
+    """What a value comes from: an output of a pair, an input of the graph or of a block.
+
+    Behind a node without a partner that is whatever this one takes.
+    """
+    graph = side.graph
+    found: set[Hashable] = set()
+    waiting, seen = [value], {value}
+    while waiting and len(seen) < _FURTHEST:
+        value = waiting.pop()
         node = graph.producers.get(value)
-    if node is None:
-        return ("input", graph.inputs.index(value)) if value in graph.inputs else "block input"
-    if node.id not in taken:
-        return "unmatched"
-    return group[node.id], node.outputs.index(value) if len(node.outputs) > 1 else 0
+        if node is None:
+            found.add(_input_of(side, value, group))
+        elif node.id in group:
+            found.add((group[node.id], node.outputs.index(value) if len(node.outputs) > 1 else 0))
+        elif value in side.fixed:
+            found.add(("fixed", side.literal(value)))
+        else:
+            settled = settled_branch(graph, value)
+            behind = (settled,) if settled is not None else node.inputs
+            waiting.extend(
+                name for name in behind if name not in seen and name not in side.fixed
+            )
+            seen.update(behind)
+    return found
 
 
-def _show_inputs(node: Node) -> str:
-    return ", ".join(f"%{name}" for name in node.inputs)
+def _input_of(side: Side, value: str, group: dict[str, int]) -> Hashable:
+    """Which input of the graph or of which block of a pair it is."""
+    if value in side.graph.inputs:
+        return "input", side.graph.inputs.index(value)
+    number = side.maker.get(value)
+    if number is None or side.ops[number].id not in group:
+        return "input", value
+    return "block input", group[side.ops[number].id], side.results[number].index(value)
+
+
+def _differ(old: Mapping[str, Attribute], new: Mapping[str, Attribute]) -> bool:
+    """Whether attributes differ; True is not 1 here, and NaN is NaN."""
+    if old.keys() != new.keys():
+        return True
+    return any(
+        value is not new[name]
+        and (type(value) is not type(new[name]) or value != new[name] or isinstance(value, tuple))
+        and repr(value) != repr(new[name])
+        for name, value in old.items()
+    )
+
+
+def _all_kinds(pair: Pair) -> tuple[str, str]:
+    return (
+        " + ".join(node.kind for node in pair.before),
+        " + ".join(node.kind for node in pair.after),
+    )
+
+
+def _show_values(names: tuple[str, ...]) -> str:
+    return ", ".join(f"%{name}" for name in names)

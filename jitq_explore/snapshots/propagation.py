@@ -1,0 +1,409 @@
+"""Pairs the ops of two graphs from their inputs on: `Propagation`.
+
+An op is the op of the other graph that has its label and takes the same values, where "the same"
+is known because the graph is gone through in order. That is one look-up an op (value numbering, as
+in Merkle hashing, but with the partner's name in place of the hash, so that a change upstream is
+forgotten as soon as it has been understood). It leaves two questions:
+
+- *Several ops take the same values.* What they are exactly and what follows from them tells them
+  apart, the strongest evidence first; where nothing does, they are each other's mirror images, and
+  their order decides.
+- *No op takes them.* Something was replaced, rewired, removed, put in or fused here. Each of these
+  is tried, and the one wins after which the two graphs agree furthest ahead.
+
+What cannot be told from its inputs is then told from what it feeds, backwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from jitq_explore.snapshots.lens import DEEPEST, Key, Side
+
+_WIDEST = 64
+"""How many takers of one value are tried as partners of an op."""
+
+_LONGEST = 4
+"""How many ops in a row are tried as fused into one, or as removed."""
+
+_FURTHEST = DEEPEST + 1
+"""Agreement that means: all that follows is the same."""
+
+SAME = "the same op on the same values", 1.0
+AHEAD = "the same op on the same values, told from its like by what follows", 0.9
+ALIKE = "the same op on the same values, in order", 0.7
+REWIRED = "the same op in the same place, on other values", 0.8
+SWAPPED = "the same op on the same values in another order", 0.95
+REPLACED = "in the same place", 0.7
+BEHIND = "the same op behind what was removed", 0.9
+FUSED = "does the work of a chain", 0.7
+FEEDS = "the same op, feeding the same", 0.8
+INSTEAD = "in the same place, feeding the same", 0.6
+BY_WEIGHT = "the same op with the same attributes of the model", 0.6
+
+
+@dataclass(slots=True)
+class _Guess:
+    """What may have happened to an op that has no partner on the same values."""
+
+    score: float
+    why: tuple[str, float] | None  # None: it was put in
+    chain: tuple[int, ...] = ()
+    value: str | None = None  # old value that an op put in hands on
+
+
+@dataclass(slots=True)
+class Propagation:
+    """The pairs found so far, by numbers of ops.
+
+    `partner[k]` is the old op of the new op k (-1: none), `taken[k]` the new op of an old one.
+    `chains` holds for a new op that stands for several old ones all of them, in order.
+    """
+
+    old: Side
+    new: Side
+    partner: list[int] = field(init=False)
+    taken: list[int] = field(init=False)
+    why: dict[int, tuple[str, float]] = field(default_factory=dict)
+    chains: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    value: dict[str, str] = field(init=False)  # new value -> old value
+    block: dict[str, str] = field(init=False)  # new block -> old block
+    behind: dict[str, list[str]] = field(default_factory=dict)  # old value -> what was behind it
+
+    def __post_init__(self) -> None:
+        self.partner = [-1] * len(self.new.ops)
+        self.taken = [-1] * len(self.old.ops)
+        inputs = self.new.graph.inputs, self.old.graph.inputs
+        self.value = dict(zip(*inputs, strict=False))
+        self.block = {"": ""}
+
+    def run(self) -> None:
+        """Forwards, backwards for what is left, and forwards from what that found."""
+        self.forwards()
+        if self.backwards():
+            self.forwards()
+        self.by_weights()
+
+    def pair(self, old: int, new: int, why: tuple[str, float]) -> None:
+        """Note that two ops are the same, and their results with them."""
+        self.partner[new], self.taken[old] = old, new
+        if why is not SAME:
+            self.why[new] = why
+        theirs, ours = self.new.results[new], self.old.results[old]
+        for one, other in zip(theirs, ours, strict=False):
+            self.value[one] = other
+        blocks = self.new.ops[new].blocks
+        if blocks:
+            self.block.update(zip(blocks, self.old.ops[old].blocks, strict=False))
+
+    def forwards(self) -> None:
+        """Every op without a partner, in order."""
+        partner = self.partner
+        for number in range(len(partner)):
+            if partner[number] < 0 and not self._match(number):
+                # What stands beside it may have a better claim to its candidates.
+                for beside in self._beside(number):
+                    if partner[beside] < 0:
+                        self._match(beside)
+                if not (self.behind and self._match_behind(number)):
+                    self._explain(number)
+
+    def _match(self, number: int) -> bool:
+        """Find the old op with the label of a new one that takes the same values."""
+        key = self.new.keys[number]
+        label, place, sources = key
+        value = self.value
+        olds = self.old.same_keys.get(
+            (label, self.block.get(place, "?"), tuple([value.get(name, "?") for name in sources]))
+        )
+        if olds is None:
+            return False
+        if len(olds) == 1 and self.taken[olds[0]] < 0 and len(self.new.same_keys[key]) == 1:
+            old = olds[0]
+            if self._may_be_shifted(old, number):
+                return False
+            self.pair(old, number, SAME)
+            return True
+        self._choose(olds, self.new.same_keys[key])
+        return self.partner[number] >= 0
+
+    def _match_behind(self, number: int) -> bool:
+        """Like `_match`, behind ops that are known to be gone."""
+        label, place, sources = self.new.keys[number]
+        values = [self.value.get(name, "?") for name in sources]
+        for index, value in enumerate(values):
+            for other in self.behind.get(value, ()):
+                taken = (*values[:index], other, *values[index + 1 :])
+                key = label, self.block.get(place, "?"), taken
+                free = [k for k in self.old.same_keys.get(key, ()) if self.taken[k] < 0]
+                if free:
+                    self.pair(free[0], number, BEHIND)
+                    return True
+        return False
+
+    def _beside(self, number: int) -> Iterator[int]:
+        """New ops that take what this one takes, and nothing that is not understood yet."""
+        for name in self.new.keys[number][2]:
+            for user, _ in self.new.uses[name][:_WIDEST]:
+                if user != number and all(s in self.value for s in self.new.keys[user][2]):
+                    yield user
+
+    def _choose(self, olds: list[int], news: list[int]) -> None:
+        """Pair ops that take the same values: by what they are and what follows from them."""
+        for why, look in _LOOKS:
+            left = [k for k in olds if self.taken[k] < 0]
+            right = [k for k in news if self.partner[k] < 0]
+            if not left or not right:
+                return
+            others: dict[Hashable, list[int]] = {}
+            for old in left:
+                others.setdefault(look(self.old, old), []).append(old)
+            for new in right:
+                same = others.get(look(self.new, new))
+                if same and not self._may_be_shifted(same[0], new):
+                    self.pair(same.pop(0), new, why)
+
+    def _may_be_shifted(self, old: int, new: int) -> bool:
+        """Whether an op more or less in a row of equal labels would be a better explanation."""
+        in_a_row = old in self.old.in_a_row or new in self.new.in_a_row
+        return in_a_row and not (
+            self.old.exactly(old) == self.new.exactly(new)
+            and self.old.threads(old) == self.new.threads(new)
+        )
+
+    def _explain(self, number: int) -> None:
+        """Find out what happened to a new op that no old one takes the values of."""
+        best = _Guess(0.0, None)
+        for guess in self._guesses(number):
+            if guess.score > best.score:
+                best = guess
+        if best.why is not None:
+            self.pair(best.chain[-1], number, best.why)
+            if best.why is BEHIND:
+                self._note_gone(best.chain[:-1])
+            elif len(best.chain) > 1:
+                self.chains[number] = best.chain
+                for old in best.chain:
+                    self.taken[old] = number
+            return
+        sources = self.new.keys[number][2]
+        handed = best.value or next((self.value[s] for s in sources if s in self.value), None)
+        if handed is not None and self.new.results[number]:
+            # Whatever stands behind it takes, in effect, what it takes.
+            self.value[self.new.results[number][0]] = handed
+
+    def _note_gone(self, chain: tuple[int, ...]) -> None:
+        """What took the results of these takes now what the first of them took."""
+        for source in self.old.keys[chain[0]][2]:
+            self.behind.setdefault(source, []).extend(
+                result for old in chain for result in self.old.results[old][:1]
+            )
+
+    def _guesses(self, number: int) -> Iterator[_Guess]:
+        label, place, sources = self.new.keys[number]
+        block = self.block.get(place)
+        if block is None:
+            return
+        values = [self.value.get(name) for name in sources]
+        for value in dict.fromkeys(v for v in values if v is not None):
+            yield self._guess_put_in(number, value, block)
+            for old, _ in self._free_users(value, block):
+                yield self._guess_instead(number, old, values)
+                yield from self._guess_chains(number, label, block, (old,))
+
+    def _free_users(self, value: str, block: str) -> list[tuple[int, int]]:
+        users = self.old.uses.get(value, ())[:_WIDEST]
+        return [use for use in users if self.taken[use[0]] < 0 and self.old.keys[use[0]][1] == block]
+
+    def _guess_put_in(self, number: int, value: str, block: str) -> _Guess:
+        """The op is new: what takes its result took the value itself before."""
+        free = self._free_users(value, block)
+        found: list[float] = []
+        for result in self.new.results[number][:1]:
+            for user, index in self.new.uses.get(result, ())[:_WIDEST]:
+                label = self.new.keys[user][0]
+                agreed = [
+                    min(self._agree(old, user) + 1.0, _FURTHEST) + self._likeness(old, user)
+                    for old, place in free
+                    if place == index and self.old.keys[old][0] == label
+                ]
+                found.append(max(agreed, default=0.0))
+            ends = self.old.ends.get(value, ())
+            found.extend(
+                _FURTHEST + 0.5 if end in ends else 0.0 for end in self.new.ends.get(result, ())
+            )
+        return _Guess(sum(found) / len(found) if found else 0.3, None, value=value)
+
+    def _guess_instead(self, number: int, old: int, values: list[str | None]) -> _Guess:
+        """The old op on the same value was replaced, or rewired."""
+        score = float(self._agree(old, number))
+        is_same = self.old.keys[old][0] == self.new.keys[number][0]
+        sources = list(self.old.keys[old][2])
+        if is_same and sources != values and sorted(sources) == sorted(map(str, values)):
+            return _Guess(2.0 * _FURTHEST, SWAPPED, (old,))
+        if not score:
+            return _Guess(0.4 if is_same else 0.0, REWIRED, (old,))
+        score += 0.2 * self._shared(old, values) + self._likeness(old, number)
+        return _Guess(score + 0.5 * is_same, REWIRED if is_same else REPLACED, (old,))
+
+    def _guess_chains(
+        self,
+        number: int,
+        label: str,
+        block: str,
+        chain: tuple[int, ...],
+    ) -> Iterator[_Guess]:
+        """The op stands behind old ones that were removed, or does the work of them all."""
+        last = chain[-1]
+        users = [
+            user
+            for result in self.old.results[last]
+            for user, _ in self._free_users(result, block)
+        ]
+        for user in dict.fromkeys(users):
+            longer = (*chain, user)
+            cost = 0.1 * len(chain)
+            ahead = self._agree(user, number)
+            if self.old.keys[user][0] == label:
+                score = ahead + self._likeness(user, number) + 0.6
+                yield _Guess(score - cost, BEHIND, longer)
+            elif ahead and len(users) == 1 and all(self.old.keys[k][0] != label for k in chain):
+                yield _Guess(ahead + self._likeness(user, number) - cost, FUSED, longer)
+            if len(longer) < _LONGEST and len(users) <= 2:
+                yield from self._guess_chains(number, label, block, longer)
+
+    def _agree(self, old: int, new: int) -> int:
+        """How many hops ahead of two ops the graphs are the same; `_FURTHEST` is all the way."""
+        if self.old.ahead(old, 1) != self.new.ahead(new, 1):
+            return 0
+        hops = 1
+        while hops < DEEPEST and self.old.ahead(old, hops + 1) == self.new.ahead(new, hops + 1):
+            hops += 1
+        if hops < DEEPEST:
+            return hops
+        return _FURTHEST if self.old.all_ahead[old] == self.new.all_ahead[new] else hops
+
+    def _likeness(self, old: int, new: int) -> float:
+        """What attributes and fixed inputs add to an agreement, 0 to 1.6."""
+        hops = 0
+        while hops < DEEPEST and self.old.ahead(old, hops + 1, exactly=True) == self.new.ahead(
+            new, hops + 1, exactly=True
+        ):
+            hops += 1
+        likeness = 0.1 * hops + (self.old.exactly(old) == self.new.exactly(new))
+        return likeness + 0.05 * (self.old.threads(old) == self.new.threads(new))
+
+    def _shared(self, old: int, values: list[str | None]) -> float:
+        """Which part of an old op's sources is among the values, 0 to 1."""
+        sources = self.old.keys[old][2]
+        return sum(source in values for source in sources) / max(len(sources), len(values))
+
+    def backwards(self) -> bool:
+        """Ops without a partner, from what they feed; whether any was found."""
+        found = False
+        for number in range(len(self.new.ops) - 1, -1, -1):
+            if self.partner[number] < 0:
+                old = self._feeding_the_same(number)
+                if old is not None:
+                    is_same = self.old.keys[old][0] == self.new.keys[number][0]
+                    self.pair(old, number, FEEDS if is_same else INSTEAD)
+                    found = True
+        return found
+
+    def _feeding_the_same(self, number: int) -> int | None:
+        """The one free old op that feeds what the new op feeds."""
+        label, place, sources = self.new.keys[number]
+        candidates = set()
+        for result in self.new.results[number]:
+            for user, index in self.new.uses.get(result, ())[:_WIDEST]:
+                partner = self.partner[user]
+                taken = self.old.keys[partner][2] if partner >= 0 else ()
+                if len(taken) != len(self.new.keys[user][2]):
+                    continue
+                candidates.add(self.old.maker.get(taken[index], -1))
+            for end in self.new.ends.get(result, ()):
+                if not end[0] and end[2] < len(self.old.graph.outputs):
+                    value = self.old.seen_through(self.old.graph.outputs[end[2]])
+                    candidates.add(self.old.maker.get(value, -1))
+        if len(candidates) != 1:
+            return None
+        old = candidates.pop()
+        if old < 0 or self.taken[old] >= 0 or self.old.keys[old][1] != self.block.get(place):
+            return None
+        if self.old.keys[old][0] == label:
+            return old
+        values = [self.value.get(name) for name in sources]
+        return old if self._shared_or_none(old, values) else None
+
+    def _shared_or_none(self, old: int, values: list[str | None]) -> bool:
+        sources = self.old.keys[old][2]
+        return any(s in values for s in sources) or not (sources or values)
+
+    def by_weights(self) -> None:
+        """What is left, by the model's own attributes that an op takes: they are its name."""
+        olds = _grouped((k for k, p in enumerate(self.taken) if p < 0), self._weights(self.old))
+        news = _grouped((k for k, p in enumerate(self.partner) if p < 0), self._weights(self.new))
+        for weights, group in news.items():
+            others = olds.get(weights, ())
+            if weights is not None and len(group) == len(others) == 1:
+                old, new = others[0], group[0]
+                if self.old.keys[old][1] == self.block.get(self.new.keys[new][1]):
+                    self.pair(old, new, BY_WEIGHT)
+
+    @staticmethod
+    def _weights(side: Side) -> Callable[[int], Hashable]:
+        def weights(number: int) -> Hashable:
+            inputs = map(side.seen_through, side.ops[number].inputs)
+            fetched = [v for v in inputs if v in side.fixed and side.fixed[v].kind == "prim::GetAttr"]
+            if not fetched:
+                return None
+            return side.keys[number][0], tuple(side.literal(value) for value in fetched)
+
+        return weights
+
+
+def _exactly(*hops: int, far: bool = False, path: bool = False) -> Callable[[Side, int], Hashable]:
+    def look(side: Side, number: int) -> Hashable:
+        return (
+            side.exactly(number),
+            *(side.ahead(number, far_off, exactly=True) for far_off in hops),
+            side.all_ahead[number] if far else 0,
+            (side.ops[number].module_path, side.ops[number].source) if path else "",
+        )
+
+    return look
+
+
+def _roughly(hops: int) -> Callable[[Side, int], Hashable]:
+    return lambda side, number: side.ahead(number, hops)
+
+
+_LOOKS: tuple[tuple[tuple[str, float], Callable[[Side, int], Hashable]], ...] = (
+    (AHEAD, _exactly(DEEPEST, far=True, path=True)),
+    (AHEAD, _exactly(DEEPEST, far=True)),
+    *((AHEAD, _exactly(hops)) for hops in range(DEEPEST, 2, -1)),
+    (AHEAD, _exactly(2, path=True)),
+    (AHEAD, _exactly(2)),
+    (AHEAD, _exactly(1)),
+    (AHEAD, lambda side, k: side.all_ahead[k]),
+    *((AHEAD, _roughly(hops)) for hops in range(DEEPEST, 1, -1)),
+    (AHEAD, _exactly(path=True)),
+    (AHEAD, _roughly(1)),
+    (AHEAD, _exactly()),
+    (ALIKE, lambda side, k: side.ops[k].module_path),
+    (ALIKE, lambda side, k: None),
+)
+"""What ops on the same values are told apart by, the strongest evidence first."""
+
+
+def _grouped(
+    numbers: Iterable[int], look: Callable[[int], Hashable]
+) -> dict[Hashable, list[int]]:
+    groups: dict[Hashable, list[int]] = {}
+    for number in numbers:
+        groups.setdefault(look(number), []).append(number)
+    return groups
+
+
+__all__ = ["Key", "Propagation"]
