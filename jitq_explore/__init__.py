@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.archive import save as save
     from jitq_explore.snapshots.diff import GraphDiff as GraphDiff
     from jitq_explore.snapshots.graph import Graph as Graph
+    from jitq_explore.snapshots.lineage import lineage as lineage
     from jitq_explore.snapshots.recording import Recording as Recording
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
+    from jitq_explore.views.lineage_table import lineage_table as lineage_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
     from jitq_explore.views.tables import channel_table as channel_table
@@ -38,6 +40,8 @@ _HOMES = {
     "diff": "views.show",
     "diff_graphs": "views.show",
     "explore": "exploring",
+    "lineage": "snapshots.lineage",
+    "lineage_table": "views.lineage_table",
     "load": "snapshots.archive",
     "observer_table": "views.tables",
     "quant_node_table": "views.tables",
@@ -57,6 +61,8 @@ __all__ = [
     "diff",
     "diff_graphs",
     "explore",
+    "lineage",
+    "lineage_table",
     "load",
     "observer_table",
     "quant_node_table",

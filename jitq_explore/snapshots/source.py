@@ -12,8 +12,13 @@ _LIBRARY = re.compile(
 
 def users_own(frames: Sequence[str]) -> str:
     """The innermost frame ("file:line:column") outside torch, else the innermost one, else ""."""
-    own = (frame for frame in frames if not _LIBRARY.search(frame))
+    own = (frame for frame in frames if not is_library(frame))
     return next(own, frames[0] if frames else "")
+
+
+def is_library(frame: str) -> bool:
+    """Whether a frame is in torch's own code."""
+    return _LIBRARY.search(frame) is not None
 
 
 def short_source(source: str) -> str:
