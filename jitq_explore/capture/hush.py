@@ -8,7 +8,6 @@ so nobody could empty it), warnings are kept as messages, and everything else is
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import sys
@@ -128,10 +127,10 @@ def _way_out(original: int) -> TextIO:
     User code may keep it: a logging handler made during a calibration does.
     """
     if os.getpid() not in _ways_out:
-        _ways_out[os.getpid()] = io.TextIOWrapper(
-            os.fdopen(os.dup(original), "wb"), encoding="utf-8", errors="replace",
-            line_buffering=True,
-        )  # fmt: skip
+        # Without closefd Python would complain of an unclosed file at exit.
+        _ways_out[os.getpid()] = open(  # noqa: SIM115
+            os.dup(original), "w", 1, encoding="utf-8", errors="replace", closefd=False
+        )
     return _ways_out[os.getpid()]
 
 

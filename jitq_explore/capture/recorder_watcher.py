@@ -121,11 +121,10 @@ class Watcher:
         run = self.frames.last.run
         if run is None or not run.attempt(stage, lambda: _owns(run.model, args[0])):
             return original(*args, **kwargs)
-        model = wrap(run.model)
         return run.watch(
             stage,
             lambda: original(*args, **kwargs),
-            lambda _, before: run.log.taker.retake_graphs(model, before),
+            lambda _, before: run.log.taker.retake_graphs(wrap(run.model), before),
         )
 
     def prepare(

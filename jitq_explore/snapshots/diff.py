@@ -10,6 +10,7 @@ from jitq_explore.snapshots.graph import (
     Attribute,
     Graph,
     Node,
+    constant_value,
     settled_branch,
     show_attributes,
 )
@@ -144,11 +145,21 @@ class _Comparison:
     def changes(self, pair: Pair) -> tuple[tuple[str, str, str], ...]:
         """What differs, each as (what, old, new)."""
         if len(pair.before) == len(pair.after) == 1:
+            if self._are_one_constant(pair.before[0], pair.after[0]):
+                return ()
             return self._changes_of_one(pair.before[0], pair.after[0])
         kinds = [" + ".join(dict.fromkeys(n.kind for n in side)) for side in (pair.before, pair.after)]
         if kinds[0] != kinds[1]:
             return (("kind", *_all_kinds(pair)),)
         return (("copies", str(len(pair.before)), str(len(pair.after))),)
+
+    def _are_one_constant(self, old: Node, new: Node) -> bool:
+        """A list that is built of constants, and that list folded, are one constant."""
+        was = constant_value(self.before.graph, old.outputs[0]) if old.outputs else None
+        if was is None or not new.outputs:
+            return False
+        # By repr, since NaN is not equal to itself.
+        return repr(was) == repr(constant_value(self.after.graph, new.outputs[0]))
 
     def _changes_of_one(self, old: Node, new: Node) -> tuple[tuple[str, str, str], ...]:
         found = []

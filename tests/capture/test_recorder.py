@@ -272,6 +272,9 @@ def test_a_refused_conversion_can_be_followed_by_another():
 def test_threads_do_not_see_each_other():
     spec = NETS["mlp"]
     both_calibrating = threading.Barrier(2)
+    models = [independent(torchscript(spec, "scripted")) for _ in range(2)]
+    # torch cannot compile the same class in two threads at once: here it finds them compiled.
+    torchs.script_qconfig(FBGEMM)
 
     def feed(model, batches):
         both_calibrating.wait(30)
@@ -279,8 +282,7 @@ def test_threads_do_not_see_each_other():
         both_calibrating.wait(30)
 
     def static(batches):
-        model = independent(torchscript(spec, "scripted"))
-        torchs.quantize_jit(model, {"": FBGEMM}, feed, [spec.inputs(batches)])
+        torchs.quantize_jit(models.pop(), {"": FBGEMM}, feed, [spec.inputs(batches)])
 
     before = os.fstat(2)
     with jq.record() as recorder, ThreadPoolExecutor(2) as pool:
