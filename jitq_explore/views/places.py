@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from jitq_explore.snapshots.diff import Match
+from jitq_explore.snapshots.diff import GraphDiff, Match
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.views.boxes import Level, Region, Role
 from jitq_explore.views.domains import is_dequantize, is_quantize
@@ -114,7 +114,7 @@ class Tracks:
         A module that goes away as a whole (a batch norm, with all that is around it in a script)
         counts as one.
         """
-        gone = {node.id for node in scene.diff.removed} & of.keys() if scene.diff else set()
+        gone = _gone(scene.diff) & of.keys() if scene.diff else set()
         tails: dict[str, set[str]] = {}
         heads: dict[str, set[str]] = {}
         for tail, head in map(ends_of, before.wiring.wires if gone else ()):
@@ -136,6 +136,17 @@ class Tracks:
             module = _module(self.regions[of[node]])
             parts.setdefault(node if module in stay or not module else module, set()).add(node)
         return list(parts.values())
+
+
+def _gone(diff: GraphDiff) -> set[str]:
+    """Ids of the nodes that a stage takes away; those it folds into an op of another kind too."""
+    folded = (
+        node
+        for match in diff.matched
+        if match.before[0].kind == match.after[0].kind
+        for node in match.before[1:]
+    )
+    return {node.id for node in (*diff.removed, *folded)}
 
 
 def _module(region: Region) -> Region:
