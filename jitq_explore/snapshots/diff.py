@@ -148,7 +148,9 @@ class _Comparison:
             if self._are_one_constant(pair.before[0], pair.after[0]):
                 return ()
             return self._changes_of_one(pair.before[0], pair.after[0])
-        kinds = [" + ".join(dict.fromkeys(n.kind for n in side)) for side in (pair.before, pair.after)]
+        kinds = [
+            " + ".join(dict.fromkeys(n.kind for n in side)) for side in (pair.before, pair.after)
+        ]
         if kinds[0] != kinds[1]:
             return (("kind", *_all_kinds(pair)),)
         return (("copies", str(len(pair.before)), str(len(pair.after))),)
@@ -179,7 +181,10 @@ class _Comparison:
         if len(old.blocks) != len(new.blocks):
             yield "blocks", str(len(old.blocks)), str(len(new.blocks))
         for mine, theirs in zip(old.blocks, new.blocks, strict=False):
-            outputs = self.before.graph.blocks[mine].outputs, self.after.graph.blocks[theirs].outputs
+            outputs = (
+                self.before.graph.blocks[mine].outputs,
+                self.after.graph.blocks[theirs].outputs,
+            )
             if not self._are_fed_alike(*outputs):
                 yield "outputs of a block", _show_values(outputs[0]), _show_values(outputs[1])
 
@@ -195,9 +200,9 @@ class _Comparison:
     def _are_same(self, old: str, new: str) -> bool:
         before, after = self.before, self.after
         one, other = before.seen_through(old), after.seen_through(new)
-        if one in before.fixed and other in after.fixed:
-            if before.literal(one) == after.literal(other):
-                return True
+        both_fixed = one in before.fixed and other in after.fixed
+        if both_fixed and before.literal(one) == after.literal(other):
+            return True
         return not self._origins_before(old).isdisjoint(self._origins_after(new))
 
     def _origins_before(self, value: str) -> set[Hashable]:
@@ -231,9 +236,7 @@ def _origins(side: Side, value: str, group: dict[str, int]) -> set[Hashable]:
         else:
             settled = settled_branch(graph, value)
             behind = (settled,) if settled is not None else node.inputs
-            waiting.extend(
-                name for name in behind if name not in seen and name not in side.fixed
-            )
+            waiting.extend(name for name in behind if name not in seen and name not in side.fixed)
             seen.update(behind)
     return found
 

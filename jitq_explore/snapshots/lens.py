@@ -140,11 +140,11 @@ class Side:
             if block and place[block] == DEAD:
                 self.dead.append(node)
                 place.update((inner, DEAD) for inner in node.blocks)
-            elif kind == "prim::Constant" and node.outputs:
-                fixed[node.outputs[0]] = node
-            elif kind == "prim::GetAttr" and (inputs[0] in fixed or inputs[0] in model):
-                fixed[node.outputs[0]] = node
-            elif kind in LISTS and all([name in fixed for name in inputs]):
+            elif (
+                (kind == "prim::Constant" and node.outputs)
+                or (kind == "prim::GetAttr" and (inputs[0] in fixed or inputs[0] in model))
+                or (kind in LISTS and all(name in fixed for name in inputs))
+            ):
                 fixed[node.outputs[0]] = node
             elif inputs and (kind in THREADED or is_packing(kind)):
                 self.threaded.append(node)
@@ -308,9 +308,7 @@ class Side:
     def _read_exactly(self, number: int) -> Hashable:
         node = self.ops[number]
         inner = tuple(
-            sorted(
-                other.kind for block in node.blocks for other in self.by_block.get(block, ())
-            )
+            sorted(other.kind for block in node.blocks for other in self.by_block.get(block, ()))
         )
         fixed = tuple(
             (place, self.literal(value))

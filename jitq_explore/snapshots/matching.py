@@ -94,7 +94,7 @@ def _groups_of_ops(found: Propagation) -> list[Ops]:
 
 def _explained(group: Ops) -> Ops:
     """A kernel says itself what it computes."""
-    olds, news, why = group
+    olds, news, _why = group
     if is_kernel(news[0].kind) and not is_kernel(olds[0].kind):
         return olds, news, ("computes " + " + ".join(node.kind for node in olds), 0.9)
     return group

@@ -214,7 +214,9 @@ class Propagation:
 
     def _free_users(self, value: str, block: str) -> list[tuple[int, int]]:
         users = self.old.uses.get(value, ())[:_WIDEST]
-        return [use for use in users if self.taken[use[0]] < 0 and self.old.keys[use[0]][1] == block]
+        return [
+            use for use in users if self.taken[use[0]] < 0 and self.old.keys[use[0]][1] == block
+        ]
 
     def _guess_put_in(self, number: int, value: str, block: str) -> _Guess:
         """The op is new: what takes its result took the value itself before."""
@@ -257,9 +259,7 @@ class Propagation:
         """The op stands behind old ones that were removed, or does the work of them all."""
         last = chain[-1]
         users = [
-            user
-            for result in self.old.results[last]
-            for user, _ in self._free_users(result, block)
+            user for result in self.old.results[last] for user, _ in self._free_users(result, block)
         ]
         for user in dict.fromkeys(users):
             longer = (*chain, user)
@@ -355,7 +355,9 @@ class Propagation:
     def _weights(side: Side) -> Callable[[int], Hashable]:
         def weights(number: int) -> Hashable:
             inputs = map(side.seen_through, side.ops[number].inputs)
-            fetched = [v for v in inputs if v in side.fixed and side.fixed[v].kind == "prim::GetAttr"]
+            fetched = [
+                v for v in inputs if v in side.fixed and side.fixed[v].kind == "prim::GetAttr"
+            ]
             if not fetched:
                 return None
             return side.keys[number][0], tuple(side.literal(value) for value in fetched)
@@ -397,9 +399,7 @@ _LOOKS: tuple[tuple[tuple[str, float], Callable[[Side, int], Hashable]], ...] = 
 """What ops on the same values are told apart by, the strongest evidence first."""
 
 
-def _grouped(
-    numbers: Iterable[int], look: Callable[[int], Hashable]
-) -> dict[Hashable, list[int]]:
+def _grouped(numbers: Iterable[int], look: Callable[[int], Hashable]) -> dict[Hashable, list[int]]:
     groups: dict[Hashable, list[int]] = {}
     for number in numbers:
         groups.setdefault(look(number), []).append(number)

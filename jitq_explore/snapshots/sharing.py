@@ -295,9 +295,7 @@ class Sharing:
             if others:
                 yield (others.pop(0),), (name,)
 
-    def _elected(
-        self, votes: dict[tuple[str, str], int]
-    ) -> tuple[list[NodePair], list[NodePair]]:
+    def _elected(self, votes: dict[tuple[str, str], int]) -> tuple[list[NodePair], list[NodePair]]:
         """The fixed nodes voted for, those of most votes first: equal ones, and others.
 
         A vote for two nodes is one for what they are made of, too.
@@ -367,8 +365,10 @@ class Sharing:
         users = side.graph.consumers.get(node.outputs[0], ())
         return not users or any(
             user.id in paired
-            or (user.kind in LISTS or user.kind == "prim::GetAttr")
-            and self._serves(side, user, paired)
+            or (
+                (user.kind in LISTS or user.kind == "prim::GetAttr")
+                and self._serves(side, user, paired)
+            )
             for user in users
         )
 

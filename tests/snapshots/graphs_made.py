@@ -42,7 +42,14 @@ class Op:
         )
 
 
-UNARY = ("aten::relu", "aten::sigmoid", "aten::tanh", "aten::max_pool2d", "aten::dropout", "aten::gelu")
+UNARY = (
+    "aten::relu",
+    "aten::sigmoid",
+    "aten::tanh",
+    "aten::max_pool2d",
+    "aten::dropout",
+    "aten::gelu",
+)
 BINARY = ("aten::add", "aten::mul", "aten::matmul", "aten::sub")
 WEIGHTED = ("aten::conv2d", "aten::linear")
 
@@ -67,7 +74,13 @@ class Maker:
         return self.values - 1
 
     def op(
-        self, body: Body, kind: str, inputs: list[int], path: str = "", outputs: int = 1, **attributes: object
+        self,
+        body: Body,
+        kind: str,
+        inputs: list[int],
+        path: str = "",
+        outputs: int = 1,
+        **attributes: object,
     ) -> int:
         made = [self.value() for _ in range(outputs)]
         body.ops.append(
@@ -111,7 +124,12 @@ class Maker:
                 extra = [self.constant(shape.randrange(3))] if shape.random() < 0.4 else []
                 y = self.op(body, shape.choice(UNARY), [y, *extra], path)
             elif what < 0.85:
-                q = self.op(body, "aten::quantize_per_tensor", [y, self.constant(0.1), self.constant(0)], path)
+                q = self.op(
+                    body,
+                    "aten::quantize_per_tensor",
+                    [y, self.constant(0.1), self.constant(0)],
+                    path,
+                )
                 y = self.op(body, "aten::dequantize", [q], path)
             else:
                 y = self.op(body, "custom::op", [y], path, level=shape.randrange(4))
@@ -130,7 +148,9 @@ class Maker:
             bodies = [Body([]), Body([])]
             for inner in bodies:
                 inner.outputs = [self.block(inner, x, path, shape)]
-            op = Op(self.count, "prim::If", [condition], [y], {}, "" if self.is_bare else path, bodies)
+            op = Op(
+                self.count, "prim::If", [condition], [y], {}, "" if self.is_bare else path, bodies
+            )
         else:
             inner = Body([self.value(), self.value()])
             out = self.block(inner, inner.inputs[1], path, shape)
@@ -138,7 +158,9 @@ class Maker:
                 out = self.nested(inner, out, path, depth + 1)
             inner.outputs = [self.constant(True), out]
             inputs = [self.constant(3), self.constant(True), x]
-            op = Op(self.count, "prim::Loop", inputs, [y], {}, "" if self.is_bare else path, [inner])
+            op = Op(
+                self.count, "prim::Loop", inputs, [y], {}, "" if self.is_bare else path, [inner]
+            )
         self.count += 1
         body.ops.append(op)
         return y
@@ -216,7 +238,9 @@ class _Writer:
         if self.shuffle is not None:
             mangle = self.shuffle.randrange(1000)
             name = f"{self.shuffle.randrange(10**9)}.{len(self.values)}"
-        printed = plain_type(f"__torch__.net.___torch_mangle_{mangle}.Block" if not value else "Tensor")
+        printed = plain_type(
+            f"__torch__.net.___torch_mangle_{mangle}.Block" if not value else "Tensor"
+        )
         self.values[name] = Value(name, name, printed)
         self.names[value] = name
         return name
@@ -234,18 +258,30 @@ class _Writer:
                 self.blocks[block_id] = Block(block_id, node_id, names, ())
             attributes = {name: value for name, value in op.attributes.items() if name != "fixed"}
             self.nodes.append(
-                Node(node_id, op.kind, inputs, outputs, attributes, op.path, block=block, blocks=block_ids)
+                Node(
+                    node_id,
+                    op.kind,
+                    inputs,
+                    outputs,
+                    attributes,
+                    op.path,
+                    block=block,
+                    blocks=block_ids,
+                )
             )
             for block_id, inner in zip(block_ids, op.bodies, strict=True):
                 self.body(inner, block_id)
                 yielded = tuple(self.names[value] for value in inner.outputs)
-                self.blocks[block_id] = Block(block_id, node_id, self.blocks[block_id].inputs, yielded)
+                self.blocks[block_id] = Block(
+                    block_id, node_id, self.blocks[block_id].inputs, yielded
+                )
 
     def order(self, body: Body) -> list[Op]:
         """Any order in which everything is made before it is taken."""
         made = {value: op for op in body.ops for value in op.outputs}
         waits = {
-            op.number: {made[value].number for value in _taken(op) if value in made} for op in body.ops
+            op.number: {made[value].number for value in _taken(op) if value in made}
+            for op in body.ops
         }
         ready = [op for op in body.ops if not waits[op.number]]
         followers: dict[int, list[Op]] = defaultdict(list)
@@ -363,9 +399,7 @@ class Editor:
         return found
 
     def makers(self) -> dict[int, Op]:
-        return {
-            value: op for op in all_ops(self.maker.main) for value in (*self.results(op),)
-        }
+        return {value: op for op in all_ops(self.maker.main) for value in (*self.results(op),)}
 
     def home(self, op: Op) -> Body:
         return next(body for body in all_bodies(self.maker.main) if op in body.ops)
@@ -431,7 +465,8 @@ def delete(editor: Editor, op: Op) -> bool:
     body = editor.home(op)
     value = op.inputs[editor.random.choice(editor.data(op))]
     if len(editor.data(op)) > 1 and any(
-        len(editor.users()[op.inputs[place]]) < 2 for place in editor.data(op)
+        len(editor.users()[op.inputs[place]]) < 2
+        for place in editor.data(op)
         if op.inputs[place] != value
     ):
         return False  # more than one op would be gone: what only this one took serves nobody

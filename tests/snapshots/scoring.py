@@ -24,9 +24,7 @@ class Score:
         return self.right / self.true if self.true else 1.0
 
     def __add__(self, other: Score) -> Score:
-        return Score(
-            self.right + other.right, self.claimed + other.claimed, self.true + other.true
-        )
+        return Score(self.right + other.right, self.claimed + other.claimed, self.true + other.true)
 
     def __str__(self) -> str:
         return f"precision {self.precision:.4f} recall {self.recall:.4f} of {self.true}"
@@ -69,7 +67,9 @@ def score_edits(
     return Score(len(claimed & true), len(claimed), len(true))
 
 
-def score_pairs(diff: GraphDiff, before: dict[int, str], after: dict[int, str], truth: Truth) -> Score:
+def score_pairs(
+    diff: GraphDiff, before: dict[int, str], after: dict[int, str], truth: Truth
+) -> Score:
     """Every pair of nodes, changed or not."""
     claimed = {(a.id, b.id) for m in diff.matched for a in m.before for b in m.after}
     true = {(before[k], after[k]) for k in before if k in after}
@@ -96,7 +96,14 @@ def is_true(diff: GraphDiff) -> bool:
                 return {("input", graph.inputs.index(value))}
             block = next(b for b in graph.blocks.values() if value in b.inputs)
             owner = graph.by_id[block.owner]
-            return {("inner", number.get(owner.id), owner.blocks.index(block.id), block.inputs.index(value))}
+            return {
+                (
+                    "inner",
+                    number.get(owner.id),
+                    owner.blocks.index(block.id),
+                    block.inputs.index(value),
+                )
+            }
         if node.is_constant:  # which of several equal ones, nobody can tell
             return {repr(node.attributes), number.get(node.id, repr(node.attributes))}
         if node.id in number:
@@ -122,7 +129,10 @@ def is_true(diff: GraphDiff) -> bool:
         for mine, theirs in zip(a.blocks, b.blocks, strict=True):
             if not alike(diff.before.blocks[mine].outputs, diff.after.blocks[theirs].outputs):
                 return False
-        owners = [g.blocks[n.block].owner if n.block else "" for g, n in ((diff.before, a), (diff.after, b))]
+        owners = [
+            g.blocks[n.block].owner if n.block else ""
+            for g, n in ((diff.before, a), (diff.after, b))
+        ]
         if number_before.get(owners[0]) != number_after.get(owners[1]):
             return False
     return alike(diff.before.outputs, diff.after.outputs)
