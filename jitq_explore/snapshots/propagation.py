@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from jitq_explore.snapshots.lens import DEEPEST, Key, Side
+from jitq_explore.snapshots.lens import DEEPEST, Key, Side, is_kernel
 
 _WIDEST = 64
 """How many takers of one value are tried as partners of an op."""
@@ -41,6 +41,7 @@ FUSED = "does the work of a chain", 0.7
 FEEDS = "the same op, feeding the same", 0.8
 INSTEAD = "in the same place, feeding the same", 0.6
 BY_WEIGHT = "the same op with the same attributes of the model", 0.6
+IN_ORDER = "the same op, in the order of the graph", 0.5
 
 
 @dataclass(slots=True)
@@ -84,6 +85,8 @@ class Propagation:
         if self.backwards():
             self.forwards()
         self.by_weights()
+        if self.kernels_in_order():
+            self.forwards()
 
     def pair(self, old: int, new: int, why: tuple[str, float]) -> None:
         """Note that two ops are the same, and their results with them."""
@@ -339,6 +342,25 @@ class Propagation:
     def _shared_or_none(self, old: int, values: list[str | None]) -> bool:
         sources = self.old.keys[old][2]
         return any(s in values for s in sources) or not (sources or values)
+
+    def kernels_in_order(self) -> bool:
+        """Kernels that are left, with the ops they compute, where there are as many; whether any.
+
+        Freezing decides an If on an attribute of the model, which nothing in the graph before tells.
+        What stood in its blocks then stands outside, and the edges lead no further.
+        """
+        left = [k for k, partner in enumerate(self.partner) if partner < 0]
+        kernels = [k for k in left if is_kernel(self.new.ops[k].kind)]
+        ops = [k for k, partner in enumerate(self.taken) if partner < 0]
+        by_label = _grouped(ops if kernels else (), lambda k: self.old.keys[k][0])
+        found = False
+        for label, news in _grouped(kernels, lambda k: self.new.keys[k][0]).items():
+            olds = by_label.get(label, [])
+            if len(olds) == len(news):
+                found = True
+                for old, new in zip(olds, news, strict=True):
+                    self.pair(old, new, IN_ORDER)
+        return found
 
     def by_weights(self) -> None:
         """What is left, by the model's own attributes that an op takes: they are its name."""

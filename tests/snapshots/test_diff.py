@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import recorded
+from runs import FBGEMM, calibrate, recorded
+from torch import Tensor, nn
 
 import jitq_explore as jq
 from jitq_explore.snapshots.graph import Graph, Node, Value
@@ -159,3 +161,29 @@ def test_diff_names_what_there_is():
         jq.diff(recorded("mlp"), "input", "prepare")
     with pytest.raises(KeyError, match=r"unknown method 'backward' \(must be one of \['forward'"):
         jq.diff(recorded("mlp"), "input", "dce", method="backward")
+
+
+class DecidedByAnAttribute(nn.Module):
+    """Scripted, the If stays until the module is frozen: nothing in the graph tells how it goes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(4, 4, 1)
+        self.conv2 = nn.Conv2d(4, 5, 1)
+        self.adds = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(x)
+        if self.adds:
+            y = x + y
+        return self.conv2(y)
+
+
+def test_kernels_behind_an_if_that_freezing_decides_have_their_ops():
+    model = torch.jit.script(DecidedByAnAttribute().eval())
+    batches = [(torch.randn(2, 4, 3, 3),)]
+    run = jq.Session.static(model, {"": FBGEMM}, calibrate, [batches], progress=False)
+    diff = jq.diff(run.run(), "insert_quant_dequant", "quant_finalize")
+    kernels = [node for node in diff.after.nodes if node.kind.startswith("quantized::")]
+    ops = [kinds(diff.match_after[kernel.id].before) for kernel in kernels]
+    assert ops == [["aten::conv2d"], ["aten::add"], ["aten::conv2d"]]
