@@ -346,8 +346,8 @@ class Propagation:
     def kernels_in_order(self) -> bool:
         """Kernels that are left, with the ops they compute, where there are as many; whether any.
 
-        Freezing decides an If on an attribute of the model, which nothing in the graph before tells.
-        What stood in its blocks then stands outside, and the edges lead no further.
+        Freezing decides an If on an attribute of the model, which nothing in the graph before
+        tells. What stood in its blocks then stands outside, and the edges lead no further.
         """
         left = [k for k, partner in enumerate(self.partner) if partner < 0]
         kernels = [k for k in left if is_kernel(self.new.ops[k].kind)]
