@@ -261,6 +261,20 @@ class Side:
                     found.setdefault(self.seen_through(value), []).append(end)
         return found
 
+    @cached_property
+    def live(self) -> frozenset[int]:
+        """The ops that the graph's outputs are made with: no checks, no bookkeeping."""
+        found: set[int] = set()
+        waiting = list(self.graph.outputs)
+        while waiting:
+            number = self.maker.get(self.seen_through(waiting.pop()))
+            if number is not None and number not in found:
+                found.add(number)
+                waiting.extend(self.keys[number][2])
+                for block in self.ops[number].blocks:
+                    waiting.extend(self.graph.blocks[block].outputs)
+        return frozenset(found)
+
     def ahead(self, number: int, hops: int, exactly: bool = False) -> int:
         """A hash of what an op's results go into, that many hops far; the op itself left out.
 
@@ -274,9 +288,14 @@ class Side:
 
     def _look_ahead(self, number: int, hops: int, exactly: bool) -> int:
         total = 0
+        # Passes drop checks; to what computes the outputs, only what does so counts.
+        live = self.live
+        is_live = number in live
         for which, value in enumerate(self.results[number]):
             # A sum: what takes a value comes in no order.
             for user, index in self.uses.get(value, ()):
+                if is_live and user not in live:
+                    continue
                 further = self.ahead(user, hops - 1, exactly) if hops > 1 else 0
                 what = self.exactly(user) if exactly else self.keys[user][0]
                 total += hash((which, index, what, further))
@@ -288,10 +307,14 @@ class Side:
     def all_ahead(self) -> list[int]:
         """For each op a hash of all that follows from it, however far."""
         found = [0] * len(self.ops)
+        live = self.live
         for number in range(len(self.ops) - 1, -1, -1):
             total = 0
+            is_live = number in live
             for which, value in enumerate(self.results[number]):
                 for user, index in self.uses.get(value, ()):
+                    if is_live and user not in live:
+                        continue
                     total += hash((which, index, self.keys[user][0], found[user]))
                 for end in self.ends.get(value, ()):
                     total += hash((which, end))
@@ -355,7 +378,7 @@ class Side:
         if node is None:
             return "the model"
         if node.kind == "prim::GetAttr":
-            return (self.literal(node.inputs[0]), node.attributes["name"])
+            return self.literal(node.inputs[0]), node.attributes.get("name")
         constant = constant_value(self.graph, value)
         if constant is not None:
             return repr(constant), self.graph.values[value].type if constant == (None,) else ""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from jitq_explore.snapshots.graph import Node
-from jitq_explore.snapshots.lens import DEAD, LISTS, Side, parts_of
+from jitq_explore.snapshots.lens import DEAD, LISTS, Side, is_kernel, parts_of
 
 NodePair: TypeAlias = tuple[Node, Node]
 Star: TypeAlias = tuple[list[Node], list[Node]]
@@ -256,10 +256,11 @@ class Sharing:
     def _served(self) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
         """Inputs of paired nodes that mean the same, place by place."""
         for before, after in self.ops:
-            if len(before.inputs) == len(after.inputs) and (
-                before.kind == after.kind or parts_of(before.kind) == parts_of(after.kind)
-            ):
-                yield before.inputs, after.inputs
+            if before.kind == after.kind or parts_of(before.kind) == parts_of(after.kind):
+                if len(before.inputs) == len(after.inputs):
+                    yield before.inputs, after.inputs
+                elif not is_kernel(after.kind):
+                    yield from self._served_in_any_order([before], after)
             for mine, theirs in zip(before.blocks, after.blocks, strict=False):
                 outputs = self.old.graph.blocks[mine].outputs, self.new.graph.blocks[theirs].outputs
                 if len(outputs[0]) == len(outputs[1]):
@@ -275,14 +276,14 @@ class Sharing:
                         if len(one) == len(other):
                             yield one, other
         for befores, afters in self.fused:
-            yield from self._served_by_fused(befores, afters[0])
+            yield from self._served_in_any_order(befores, afters[0])
         if len(self.old.graph.outputs) == len(self.new.graph.outputs):
             yield self.old.graph.outputs, self.new.graph.outputs
 
-    def _served_by_fused(
+    def _served_in_any_order(
         self, befores: list[Node], after: Node
     ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-        """What a chain took is what the op takes that does its work, where it is equal."""
+        """What one or several ops took is what the op takes that does their work, where equal."""
         old, new = self.old, self.new
         free: dict[Hashable, list[str]] = {}
         for name in (name for node in befores for name in node.inputs):

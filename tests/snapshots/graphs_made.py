@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from jitq_explore.snapshots.graph import Block, Graph, Node, Value, plain_type
@@ -342,9 +342,9 @@ class Editor:
         self.touched: set[int] = set()
         self.edits: list[str] = []
 
-    def edit(self, count: int) -> None:
-        """That many edits, or as many as there is room for."""
-        names = sorted(EDITS)
+    def edit(self, count: int, kinds: Iterable[str] = ()) -> None:
+        """That many edits of those kinds, or as many as there is room for."""
+        names = sorted(kinds or EDITS)
         for _ in range(count):
             self.random.shuffle(names)
             ops = [op for op in all_ops(self.maker.main) if op.number not in self.touched]
