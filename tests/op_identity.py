@@ -1,8 +1,8 @@
 """What an op of a flattened graph is, read off the graph and the weights alone.
 
-A layer is known by the shape of its weight, which no other layer has. Any other op is known by what
-it computes and by the layers nearest before and behind it. No matching is involved: equal identities
-at two stages are the truth that a matching is held against.
+A layer is known by the shape of its weight, which no other layer has. Any other op is known by
+what it computes and by the layers nearest before and behind it. No matching is involved: equal
+identities at two stages are the truth that a matching is held against.
 """
 
 from __future__ import annotations

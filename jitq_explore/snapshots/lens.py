@@ -53,7 +53,10 @@ Use: TypeAlias = tuple[int, int]
 """Number of an op that takes a value, and which of its sources the value is."""
 
 DEEPEST = 6
-"""How many hops ahead a comparison looks before it looks at all that follows."""
+"""How many hops ahead a comparison looks, step by step."""
+
+FAR = (12, 24, 48)
+"""How far it looks where all of that is the same: repeated blocks are told apart by their end."""
 
 
 @lru_cache(maxsize=4096)
@@ -119,7 +122,7 @@ class Side:
         self.folds: set[str] = set()  # values that a foldable batch norm makes
         self.place: dict[str, str] = {"": ""}  # block -> the block it counts as
         self._sort_nodes()
-        self._ahead: list[dict[int, int]] = [{} for _ in range(DEEPEST + 1)]
+        self._ahead: list[dict[int, int]] = [{} for _ in range(FAR[-1] + 1)]
         self._exactly_ahead: list[dict[int, int]] = [{} for _ in range(DEEPEST + 1)]
         self._exactly: dict[int, Hashable] = {}
         self._literals: dict[str, Hashable] = {}
@@ -340,6 +343,18 @@ class Side:
         )
         return hash(
             (self.keys[number][0], node.kind, repr(sorted(node.attributes.items())), fixed, inner)
+        )
+
+    def attributes(self, number: int) -> frozenset[Hashable]:
+        """The model's own attributes that an op takes, packed weights of kernels left out."""
+        node = self.ops[number]
+        if is_kernel(node.kind):
+            return frozenset()
+        fetched = map(self.seen_through, node.inputs)
+        return frozenset(
+            self.literal(value)
+            for value in fetched
+            if value in self.fixed and self.fixed[value].kind == "prim::GetAttr"
         )
 
     def threads(self, number: int) -> Hashable:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.snapshots.lens import Side as Side
 from jitq_explore.snapshots.lens import is_kernel
+from jitq_explore.snapshots.norms import lone_norms, stand_in
 from jitq_explore.snapshots.propagation import SAME, Propagation
 from jitq_explore.snapshots.sharing import NodePair, Sharing
 
@@ -50,7 +51,7 @@ def match_nodes(before: Graph, after: Graph) -> tuple[Pair, ...]:
     groups = _groups_of_ops(propagation)
     sharing = Sharing(old, new, [(olds, news) for olds, news, _ in groups], propagation.value)
     shared = sharing.run()
-    _fold_norms(old, sharing, groups)
+    _settle_norms(old, new, sharing, groups)
     pairs = [
         Pair(tuple(olds), tuple(news), reason, confidence)
         for olds, news, (reason, confidence) in groups
@@ -94,29 +95,45 @@ def _groups_of_ops(found: Propagation) -> list[Ops]:
 
 def _explained(group: Ops) -> Ops:
     """A kernel says itself what it computes."""
-    olds, news, _why = group
+    olds, news, _ = group
     if is_kernel(news[0].kind) and not is_kernel(olds[0].kind):
         return olds, news, ("computes " + " + ".join(node.kind for node in olds), 0.9)
     return group
 
 
-def _fold_norms(old: Side, sharing: Sharing, groups: list[Ops]) -> None:
-    """A batch norm that is gone from behind its layer went into the layer's weight."""
-    gone = [n for n in old.threaded if n.outputs[0] in old.folds and n.id not in sharing.new_of]
-    if not gone:
+def _settle_norms(old: Side, new: Side, sharing: Sharing, groups: list[Ops]) -> None:
+    """Pair the batch norms that the lens looked through; one that is gone was folded."""
+    lone_before = list(lone_norms(old, sharing.new_of))
+    lone_after = list(lone_norms(new, sharing.old_of))
+    if not lone_before and not lone_after:
         return
     place = {node.id: k for k, (olds, _, _) in enumerate(groups) for node in olds}
-    for norm in gone:
-        layer = old.ops[old.maker[old.seen_through(norm.outputs[0])]]
+    partner = {layer.id: olds[-1] for olds, news, _ in groups for layer in news}
+    for norm, layer in lone_before:
         k = place.get(layer.id)
-        if k is not None:
-            olds, news, (_, confidence) = groups[k]
-            index = olds.index(layer) + 1
-            groups[k] = (
-                [*olds[:index], norm, *olds[index:]],
-                news,
-                (f"{layer.kind} with {norm.kind} folded into its weight", confidence),
-            )
+        if k is None:
+            continue
+        found = stand_in(norm, groups[k][1][0], new, sharing.old_of)
+        if found is not None:
+            sharing.add([norm], [found], *_IN_PLACE)
+        else:
+            groups[k] = _with_norm(groups[k], layer, norm)
+    for norm, layer in lone_after:
+        if layer.id in partner:
+            found = stand_in(norm, partner[layer.id], old, sharing.new_of)
+            if found is not None:
+                sharing.add([found], [norm], *_IN_PLACE)
+
+
+_IN_PLACE = "behind the same layer", 0.8
+
+
+def _with_norm(group: Ops, layer: Node, norm: Node) -> Ops:
+    """The group with the norm behind its layer."""
+    olds, news, (_, confidence) = group
+    index = olds.index(layer) + 1
+    why = f"{layer.kind} with {norm.kind} folded into its weight"
+    return [*olds[:index], norm, *olds[index:]], news, (why, confidence)
 
 
 __all__ = ["NodePair", "Pair", "Side", "match_nodes"]

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from jitq_explore.snapshots.lens import DEEPEST, Key, Side, is_kernel
+from jitq_explore.snapshots.lens import DEEPEST, FAR, Key, Side, is_kernel
 
 _WIDEST = 64
 """How many takers of one value are tried as partners of an op."""
@@ -27,7 +27,7 @@ _WIDEST = 64
 _LONGEST = 4
 """How many ops in a row are tried as fused into one, or as removed."""
 
-_FURTHEST = DEEPEST + 1
+_FURTHEST = FAR[-1] + 1
 """Agreement that means: all that follows is the same."""
 
 SAME = "the same op on the same values", 1.0
@@ -70,6 +70,7 @@ class Propagation:
     chains: dict[int, tuple[int, ...]] = field(default_factory=dict)
     value: dict[str, str] = field(init=False)  # new value -> old value
     block: dict[str, str] = field(init=False)  # new block -> old block
+    reach: int = DEEPEST  # how many hops ahead to look
     behind: dict[str, list[str]] = field(default_factory=dict)  # old value -> what was behind it
 
     def __post_init__(self) -> None:
@@ -164,24 +165,22 @@ class Propagation:
                 others.setdefault(look(self.old, old), []).append(old)
             for new in right:
                 same = others.get(look(self.new, new))
-                if same and not self._may_be_shifted(same[0], new):
+                if same and not self._may_be_shifted(same[0], new, len(left) != len(right)):
                     self.pair(same.pop(0), new, why)
 
-    def _may_be_shifted(self, old: int, new: int) -> bool:
+    def _may_be_shifted(self, old: int, new: int, is_uneven: bool = False) -> bool:
         """Whether an op more or less in a row of equal labels would be a better explanation."""
         in_a_row = old in self.old.in_a_row or new in self.new.in_a_row
         return in_a_row and not (
             self.old.exactly(old) == self.new.exactly(new)
             and self.old.threads(old) == self.new.threads(new)
+            and not (is_uneven and self.old.ahead(old, 2) != self.new.ahead(new, 2))
         )
 
     def _explain(self, number: int) -> None:
         """Find out what happened to a new op that no old one takes the values of."""
-        best = _Guess(0.0, None)
-        for guess in self._guesses(number):
-            if guess.score > best.score:
-                best = guess
-        if best.why is not None:
+        best = self._best_guess(number)
+        if best.why is not None and best.score > 0:
             self.pair(best.chain[-1], number, best.why)
             if best.why is BEHIND:
                 self._note_gone(best.chain[:-1])
@@ -195,6 +194,15 @@ class Propagation:
         if handed is not None and self.new.results[number]:
             # Whatever stands behind it takes, in effect, what it takes.
             self.value[self.new.results[number][0]] = handed
+
+    def _best_guess(self, number: int) -> _Guess:
+        """The first of the best; looking far ahead is dear, and done to part what is close."""
+        self.reach = DEEPEST
+        guesses = list(self._guesses(number))
+        if sum(guess.score >= DEEPEST for guess in guesses) > 1:
+            self.reach = FAR[-1]
+            guesses = list(self._guesses(number))
+        return max(guesses, key=lambda guess: guess.score, default=_Guess(0.0, None))
 
     def _note_gone(self, chain: tuple[int, ...]) -> None:
         """What took the results of these takes now what the first of them took."""
@@ -229,7 +237,7 @@ class Propagation:
             for user, index in self.new.uses.get(result, ())[:_WIDEST]:
                 label = self.new.keys[user][0]
                 agreed = [
-                    min(self._agree(old, user) + 1.0, _FURTHEST) + self._likeness(old, user)
+                    _one_more(self._agree(old, user)) + self._likeness(old, user)
                     for old, place in free
                     if place == index and self.old.keys[old][0] == label
                 ]
@@ -272,9 +280,15 @@ class Propagation:
                 score = ahead + self._likeness(user, number) + 0.6
                 yield _Guess(score - cost, BEHIND, longer)
             elif ahead and len(users) == 1 and all(self.old.keys[k][0] != label for k in chain):
-                yield _Guess(ahead + self._likeness(user, number) - cost, FUSED, longer)
+                score = ahead + self._likeness(user, number) + self._is_named_after(longer, number)
+                yield _Guess(score - cost, FUSED, longer)
             if len(longer) < _LONGEST and len(users) <= 2:
                 yield from self._guess_chains(number, label, block, longer)
+
+    def _is_named_after(self, chain: tuple[int, ...], number: int) -> bool:
+        """Whether the kind of a new op names all ops of a chain: "conv2d_relu" does."""
+        kind = self.new.ops[number].kind
+        return all(self.old.keys[old][0].rpartition("::")[2] in kind for old in chain)
 
     def _agree(self, old: int, new: int) -> int:
         """How many hops ahead of two ops the graphs are the same; `_FURTHEST` is all the way."""
@@ -285,7 +299,13 @@ class Propagation:
             hops += 1
         if hops < DEEPEST:
             return hops
-        return _FURTHEST if self.old.all_ahead[old] == self.new.all_ahead[new] else hops
+        if self.old.all_ahead[old] == self.new.all_ahead[new]:
+            return _FURTHEST
+        for far in FAR if self.reach > DEEPEST else ():
+            if self.old.ahead(old, far) != self.new.ahead(new, far):
+                break
+            hops = far
+        return hops
 
     def _likeness(self, old: int, new: int) -> float:
         """What attributes and fixed inputs add to an agreement, 0 to 1.6."""
@@ -294,8 +314,20 @@ class Propagation:
             new, hops + 1, exactly=True
         ):
             hops += 1
-        likeness = 0.1 * hops + (self.old.exactly(old) == self.new.exactly(new))
-        return likeness + 0.05 * (self.old.threads(old) == self.new.threads(new))
+        is_same = self.old.keys[old][0] == self.new.keys[new][0]
+        exactly = self.old.exactly(old) == self.new.exactly(new) if is_same else hops > 0
+        likeness = 0.1 * hops + exactly
+        likeness += 0.05 * (self.old.threads(old) == self.new.threads(new))
+        return likeness + self._kinship(old, new)
+
+    def _kinship(self, old: int, new: int) -> float:
+        """What module paths and the model's attributes add or take away, -3 to 1.2."""
+        path = self.old.ops[old].module_path
+        near = 0.2 * (path != "" and path == self.new.ops[new].module_path)
+        mine, theirs = self.old.attributes(old), self.new.attributes(new)
+        if not mine or not theirs:
+            return near
+        return near - 3.0 if mine.isdisjoint(theirs) else near + 1.0
 
     def _shared(self, old: int, values: list[str | None]) -> float:
         """Which part of an old op's sources is among the values, 0 to 1."""
@@ -376,13 +408,8 @@ class Propagation:
     @staticmethod
     def _weights(side: Side) -> Callable[[int], Hashable]:
         def weights(number: int) -> Hashable:
-            inputs = map(side.seen_through, side.ops[number].inputs)
-            fetched = [
-                v for v in inputs if v in side.fixed and side.fixed[v].kind == "prim::GetAttr"
-            ]
-            if not fetched:
-                return None
-            return side.keys[number][0], tuple(side.literal(value) for value in fetched)
+            attributes = side.attributes(number)
+            return (side.keys[number][0], attributes) if attributes else None
 
         return weights
 
@@ -401,6 +428,11 @@ def _exactly(*hops: int, far: bool = False, path: bool = False) -> Callable[[Sid
 
 def _roughly(hops: int) -> Callable[[Side, int], Hashable]:
     return lambda side, number: side.ahead(number, hops)
+
+
+def _one_more(hops: int) -> int:
+    """Agreement as seen from one op before."""
+    return hops + 1 if hops < DEEPEST else hops
 
 
 _LOOKS: tuple[tuple[tuple[str, float], Callable[[Side, int], Hashable]], ...] = (

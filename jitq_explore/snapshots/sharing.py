@@ -362,7 +362,12 @@ class Sharing:
                 self.add([fitting], [node], "the same constant or attribute", 0.7)
 
     def _serves(self, side: Side, node: Node, paired: dict[str, str]) -> bool:
-        """Whether a node serves one that has a partner, or none at all."""
+        """Whether a node serves one that has a partner, or none at all.
+
+        An attribute is itself, whomever it serves.
+        """
+        if node.kind == "prim::GetAttr":
+            return True
         users = side.graph.consumers.get(node.outputs[0], ())
         return not users or any(
             user.id in paired

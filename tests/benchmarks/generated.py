@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-DEPTHS = {18: (2, 2, 2, 2), 50: (3, 8, 11, 2), 152: (8, 20, 44, 3)}
+DEPTHS = {18: (2, 2, 2, 2), 50: (3, 8, 11, 2), 152: (8, 20, 44, 3), 304: (16, 40, 88, 6)}
 """Blocks a stage; two convolutions each, so that the net has about that many layers."""
 
 

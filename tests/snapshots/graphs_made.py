@@ -363,11 +363,8 @@ class Editor:
         self.edits.append(name)
         return True
 
-    def near(self, op: Op, hops: int = 5) -> set[int]:
-        """The ops within some hops, constants and attributes not counted as ways.
-
-        Twice two and one: an edit itself reaches one further, and neither may look into another.
-        """
+    def near(self, op: Op, hops: int = 2) -> set[int]:
+        """The ops within some hops, constants and attributes not counted as ways."""
         users = self.users()
         makers = self.makers()
         found, edge = {op.number}, [op]

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_identity import Identities, all_ops, parts, true_pairs
 from scoring import Score, edits_of, is_true, score_edits, score_pairs
-from test_diff import graph
+from test_diff import graph, kinds
 from torch.ao.quantization import default_dynamic_qconfig, get_default_qconfig
 
 import jitq_explore as jq
@@ -62,16 +62,9 @@ def corpus(seeds: range, sizes: tuple[int, ...], is_bare: bool) -> tuple[Score, 
     return edits, pairs
 
 
+@pytest.mark.parametrize("is_bare", [False, True], ids=["with paths", "bare"])
 @pytest.mark.parametrize(
-    ("seeds", "sizes", "least", "is_bare"),
-    [
-        (range(40), LARGE, 0.99, False),
-        # The aim is 0.99 here too: without module paths a few edits in rows of equal ops are
-        # explained otherwise (precision 0.9875, recall 0.9928 of 556).
-        (range(40), LARGE, 0.98, True),
-        (range(300), SMALL, 0.97, False),
-        (range(300), SMALL, 0.97, True),
-    ],
+    ("seeds", "sizes", "least"), [(range(40), LARGE, 0.99), (range(300), SMALL, 0.97)]
 )
 def test_edits_are_recovered(seeds, sizes, least, is_bare):
     edits, pairs = corpus(seeds, sizes, is_bare)
@@ -163,6 +156,27 @@ def test_a_batch_norm_goes_into_the_weight_the_model_holds_and_nowhere_else():
     assert not removed.changed
 
 
+def test_a_batch_norm_that_no_longer_stands_right_behind_its_layer_is_the_same_one():
+    held, layer = "w = prim::GetAttr=1(m)", "c = aten::conv2d(x, w)"
+    before = graph(held, layer, "b = aten::batch_norm(c)", "r = aten::relu(b)", inputs="m x")
+    after = graph(
+        held,
+        layer,
+        "s = aten::sin(c)",
+        "b = aten::batch_norm(s)",
+        "r = aten::relu(b)",
+        inputs="m x",
+    )
+    for diff in (jq.diff_graphs(before, after), jq.diff_graphs(after, before)):
+        assert kinds(diff.added) + kinds(diff.removed) == ["aten::sin"]
+        assert not diff.changed
+    replaced = graph(held, layer, "b = aten::tanh(c)", "r = aten::relu(b)", inputs="m x")
+    for diff in (jq.diff_graphs(before, replaced), jq.diff_graphs(replaced, before)):
+        assert [match.changes[0][0] for match in diff.changed] == ["kind"]
+        assert not diff.added
+        assert not diff.removed
+
+
 def test_the_tenth_of_equal_blocks_is_not_the_eleventh():
     lines, value = [], "x"
     for k in range(20):
@@ -209,7 +223,7 @@ def test_every_op_has_its_true_partner(name, how, mode):
             for b in match.after
             if a.id in ops[0] and b.id in ops[1]
         }
-        assert len(true) >= len(list(ops[1])), stage.name
+        assert len(true) >= len(ops[1]), stage.name
         assert claimed == true, stage.name
         before, name_before = stage.after, stage.name
 
