@@ -28,7 +28,7 @@ from jitq_explore.capture.rehearsal import rehearse_weights
 from jitq_explore.capture.run_log import RunLog, Watched, new_recording
 from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Options, Stage
 from jitq_explore.capture.take import SnapshotTaker
-from jitq_explore.capture.torch_types import unoptimized, wrap
+from jitq_explore.capture.torch_types import unoptimized, unwrapped, wrap
 from jitq_explore.capture.torch_version import require_supported_torch
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
@@ -182,7 +182,10 @@ class Session:
     def module(self) -> ScriptModule:
         """The live model, as the last stage left it. Before the first stage a copy: the session
         goes back to the float model, which must stay as it is."""
-        return _independent_copy(self._float) if self._module is self._float else self._module
+        module = self._module
+        if module is self._float:
+            module = _independent_copy(module)
+        return module if isinstance(module, ScriptModule) else wrap(module._c)
 
     @property
     def recording(self) -> Recording:
@@ -233,7 +236,7 @@ class Session:
 
     def with_qconfig(self, qconfig_dict: Mapping[str, Any]) -> Session:
         """A new session on the same float model and data with another qconfig dict."""
-        return Session(self._float, replace(self._plan, qconfig_dict=qconfig_dict))
+        return Session(wrap(self._float._c), replace(self._plan, qconfig_dict=qconfig_dict))
 
     def __repr__(self) -> str:
         done = ", ".join(self.recording.names) or "nothing yet"
@@ -344,9 +347,12 @@ def _options(model: ScriptModule, plan: _Plan, messages: list[str]) -> Options:
 
 
 def _independent_copy(model: ScriptModule) -> ScriptModule:
-    """A copy with classes, graphs and tensors of its own (a deepcopy shares class and graphs)."""
+    """A copy with classes, graphs and tensors of its own (a deepcopy shares class and graphs).
+
+    Not wrapped: the passes and the snapshots need no more.
+    """
     clone = torch._C._hack_do_not_use_clone_module_with_class  # type: ignore[attr-defined]
-    return wrap(clone(model._c, [], []))
+    return unwrapped(clone(model._c, [], []))
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch.jit import ScriptModule
@@ -23,6 +23,21 @@ def wrap(module: CppModule) -> ScriptModule:
     """A new ScriptModule around the C++ module."""
     wrapped: ScriptModule = wrap_cpp_module(module)
     return wrapped
+
+
+class Unwrapped:
+    """A C++ module where only `_c` will be asked for: wrapping a deep net takes as long as a pass.
+
+    Typed as the ScriptModule that it stands for.
+    """
+
+    def __init__(self, module: CppModule) -> None:
+        self._c = module
+
+
+def unwrapped(module: CppModule) -> ScriptModule:
+    """Something that passes take for a ScriptModule around the C++ module."""
+    return cast(ScriptModule, Unwrapped(module))
 
 
 def unoptimized() -> contextlib.AbstractContextManager[None]:

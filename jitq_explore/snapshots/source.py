@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 _LIBRARY = re.compile(
     r"(site|dist)-packages[/\\]torch[/\\]|[/\\]torch[/\\](nn|jit|ao|utils|_\w+)[/\\]|^<"
@@ -16,6 +17,8 @@ def users_own(frames: Sequence[str]) -> str:
     return next(own, frames[0] if frames else "")
 
 
+# The same few frames stand behind all nodes of a net, at every stage.
+@lru_cache(maxsize=4096)
 def is_library(frame: str) -> bool:
     """Whether a frame is in torch's own code."""
     return _LIBRARY.search(frame) is not None

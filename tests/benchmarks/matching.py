@@ -126,7 +126,7 @@ def measure_finds(name: str, how: str, mode: str) -> dict[str, list[int]]:
 
     model, x = distinct_net(name, DISTINCT[name], how)
     if mode == "dynamic":
-        session = jq.Session.dynamic(model, {"": default_dynamic_qconfig}, progress=False)
+        session = jq.Session.dynamic(model, {"": default_dynamic_qconfig})
     else:
         session = jq.Session.static(
             model,

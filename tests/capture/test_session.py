@@ -213,3 +213,14 @@ def test_a_loaded_model_is_recorded_with_its_sources():
     relu = next(run.recording.input.graph().find("aten::relu"))
     assert "nets.py" in relu.source
     assert "self.fc2(torch.relu" in run.recording.input.graph().line_of(relu.source)
+
+
+@pytest.mark.parametrize("mode", ["dynamic", "on_device"])
+def test_the_live_model_can_be_run_before_and_after_every_stage(mode):
+    spec = NETS["mlp"]
+    run = getattr(jq.Session, mode)(torchscript(spec, "scripted"), {"": default_dynamic_qconfig})
+    one_batch = spec.inputs()[0]
+    while run.stages:
+        run.module(*one_batch)
+        run.step()
+    run.module(*one_batch)
