@@ -8,6 +8,7 @@ from collections.abc import Sized
 
 import torch
 
+from jitq_explore.capture.histogram_search import histogram_qparams
 from jitq_explore.capture.read_graph import plain
 from jitq_explore.capture.read_modules import attribute_types, type_name
 from jitq_explore.capture.read_tensors import dtype_name
@@ -17,6 +18,7 @@ from jitq_explore.snapshots.graph import Attribute, plain_type
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
 
 _TORCHS_OWN = "__torch__.torch.ao.quantization."
+_HISTOGRAM_OBSERVER = f"{_TORCHS_OWN}observer.HistogramObserver"
 
 _OWN_FIELDS = frozenset(
     {"dtype", "qscheme", "quant_min", "quant_max", "ch_axis", "min_val", "max_val", "histogram",
@@ -99,13 +101,17 @@ def _seen_without_range(state: dict[str, object]) -> bool:
 
 def _qparams(observer: CppModule) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Scale and zero point as the observer itself computes them: what the next pass will use."""
-    if not type_name(observer).startswith(_TORCHS_OWN):
+    name = plain_type(type_name(observer))
+    if not name.startswith(_TORCHS_OWN):
         # Somebody else's code may do anything when it is called.
         observer = copy.deepcopy(wrap(observer))._c
     try:
         # The optimising executor would spend more on compiling this than on running it.
         with torch.no_grad(), unoptimized():
-            found = observer._get_method("calculate_qparams")()
+            if name == _HISTOGRAM_OBSERVER:
+                found = histogram_qparams(observer)
+            else:
+                found = observer._get_method("calculate_qparams")()
     except (RuntimeError, torch.jit.Error):  # a placeholder raises: it has no qparams
         return (), ()
     if not (isinstance(found, tuple) and len(found) >= 2):
