@@ -28,13 +28,19 @@ _PARTS, _PART = 25, 20
 def gates_of(graph: Graph) -> frozenset[str]:
     """The ids of the nodes that only stand on a value's way: observe, quantize or dequantize it.
 
-    So do those that measure a value for a quantize, or ask a quantized one how it was quantized.
+    So do those that measure a value for a quantize, or ask a quantized one how it was quantized,
+    and those around a number (the 6 of a relu6) that is quantized like the value beside it.
     """
     found = {node.id for node in graph.nodes if _is_gate(node)}
-    for node in graph.find("prim::dtype"):
-        users = [user.id for name in node.outputs for user in graph.consumers.get(name, ())]
-        if users and found.issuperset(users):
-            found.add(node.id)
+    for node in graph.nodes:
+        if node.kind in ("prim::dtype", "aten::scalar_tensor"):
+            users = [user.id for name in node.outputs for user in graph.consumers.get(name, ())]
+            if users and found.issuperset(users):
+                found.add(node.id)
+        elif node.kind == "aten::item":
+            maker = graph.producers.get(node.inputs[0])
+            if maker is not None and is_dequantize(maker):
+                found.add(node.id)
     return frozenset(found)
 
 

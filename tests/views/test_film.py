@@ -8,9 +8,11 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
-from runs import recorded
+from distinct_nets import distinct_net
+from runs import FBGEMM, calibrate, recorded
 from views.build import HOSTILE, Builder, layers, pair
 
+import jitq_explore as jq
 from jitq_explore.snapshots.graph import Graph
 from jitq_explore.views import plan
 from jitq_explore.views.domains import Domain, domains_of
@@ -210,6 +212,18 @@ def test_alike_neighbours_share_a_box_and_only_the_first_is_unfolded():
 def test_a_large_graph_has_at_most_100_boxes_with_modules_and_without():
     for graph in (layers(2000), layers(2000, with_modules=False)):
         assert len(film_of(Reel.of_scenes([Scene("s0", graph)])).stands) <= 100
+
+
+def test_a_number_that_is_quantized_stands_with_the_op_that_takes_it():
+    """The 6 of a relu6, which the pass puts in without saying for which module."""
+    model, x = distinct_net("inverted", 2, "scripted")
+    found = film(jq.Session.static(model, {"": FBGEMM}, calibrate, [[(x,)]]).run())
+    number = found.stages.index("insert_quant_dequant")
+    place_of = found.reel.place_of[number]
+    kinds = {node.id: node.kind for node in found.reel.scenes[number].drawn}
+    clamps = {place_of[node] for node, kind in kinds.items() if kind == "aten::hardtanh"}
+    numbers = {place_of[node] for node, kind in kinds.items() if kind == "aten::scalar_tensor"}
+    assert numbers == clamps
 
 
 def test_a_layout_that_takes_too_long_is_made_of_less(monkeypatch):
