@@ -104,10 +104,7 @@ def _compared(page: Page, counts: Mapping[Status, int]) -> dict[str, str]:
     elif page.diff is not None and page.diff.is_empty:
         outcome, said = "unchanged", "both runs have the same graph here"
     else:
-        outcome, said = (
-            "changed",
-            "how the graph of {} differs from that of {}".format(*reversed(page.names)),
-        )
+        outcome, said = "changed", "{1}'s graph, compared with {0}'s".format(*page.names)
     if any(record.error is not None for _, record in page.both):
         outcome = "failed"
     label = f"only {page.only}" if page.only is not None else signs(counts) or "no difference"
