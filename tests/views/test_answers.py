@@ -235,6 +235,22 @@ def test_an_observer_shows_its_range_qparams_and_histogram():
     assert histogram["low"] < histogram["high"]
 
 
+def test_a_per_channel_observer_draws_the_range_of_each_channel():
+    about = answers(RUNS[0])
+    weight = next(n for n in ask(about, "nodes", stage="calibrate") if "PerChannel" in n["title"])
+    found = ask(about, "details", stage="calibrate", node=weight["id"])["sections"]
+    (drawn,) = [section for section in found if section["type"] == "svg"]
+    bars = list(ElementTree.fromstring(drawn["svg"]).iter(f"{SVG}rect"))
+    assert len(bars) == 4
+    assert bars[3][0].text.startswith("channel 3: ")
+
+
+def test_what_is_fetched_from_the_model_is_told():
+    found = sections(answers(RUNS[0]), "quant_finalize", "prim::GetAttr")
+    rows = {row["label"]: row["value"] for row in found["Outputs"]["rows"]}
+    assert "packed qint8" in rows["what it is"]
+
+
 def test_before_the_calibration_nothing_was_seen():
     found = sections(answers(RUNS[0]), "insert_observers", "jitq::observe")
     (observed,) = [s for s in found.values() if s["title"].startswith("Observed activation")]

@@ -142,6 +142,8 @@ def _outputs(page: Page, node: Node, gone: bool) -> Iterator[dict[str, object]]:
         known = graph.values[value]
         label = "result" if len(node.outputs) == 1 else f"result {position}"
         yield pair_row(label, f"%{known.debug_name} : {known.type}")
+        if node.kind == "prim::GetAttr" and (held := _fixed_text(page.snapshot(gone), value)):
+            yield pair_row("what it is", held, hint="What the model holds under that name")
         users = graph.consumers.get(value, ())
         yield from _users(page, users, gone)
         if value in graph.outputs:

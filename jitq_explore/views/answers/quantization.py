@@ -11,6 +11,7 @@ from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.quant_node import QuantNode, role_of
 from jitq_explore.snapshots.quant_nodes import quant_nodes
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.views.answers.channels import channel_section
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.sections import pair_row, pairs
 from jitq_explore.views.answers.whereabouts import of_observed_values, of_quant_nodes
@@ -57,10 +58,11 @@ def quantization_sections(
         rows = _of_reading(reading) if own is None else _range_rows(reading)
         yield pairs(printable(title), rows, _about(reading))
         yield from _histogram(reading)
+        yield from channel_section(reading)
 
 
 def _known(book: Book, recording: Recording) -> _Known:
-    key = "observed", recording.mode, id(recording)
+    key = "observed", id(recording)
     if key not in book.kept:
         values: dict[tuple[str, str], list[ObservedValue]] = {}
         for seen, where in zip(
