@@ -19,7 +19,7 @@ from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageError
 from jitq_explore.views.answers import Answers
 from jitq_explore.views.answers.pages import Page
-from jitq_explore.views.answers.quantization import clip_points
+from jitq_explore.views.answers.quantization import clip_points, coarser
 from jitq_explore.views.answers.run import counts_of
 from jitq_explore.views.answers.text import marked
 from jitq_explore.views.boxes import Status
@@ -279,6 +279,14 @@ def test_clip_points_are_the_real_numbers_of_the_last_integers():
         (0.5,), (2,), True,
     )  # fmt: skip
     assert clip_points(reading) == (-1.0, 126.5)
+
+
+@pytest.mark.parametrize("bins", [1, 100, 2048, 2053])
+def test_a_coarser_histogram_counts_the_same(bins):
+    found = coarser(tuple(map(float, range(bins))))
+    assert sum(found) == sum(range(bins))
+    assert bins % len(found) == 0
+    assert len(found) <= 256
 
 
 # Tables -------------------------------------------------------------------------------------------

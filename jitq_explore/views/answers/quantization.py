@@ -56,7 +56,7 @@ def quantization_sections(
         title = f"Observed {seen.role} %{seen.value}"
         # What the node itself says need not be said twice.
         rows = _of_reading(reading) if own is None else _range_rows(reading)
-        yield pairs(printable(title), rows, _about(reading))
+        yield pairs(printable(title), rows, _about(recording, stage, reading))
         yield from _histogram(reading)
         yield from channel_section(reading)
 
@@ -155,15 +155,26 @@ def clip_points(reading: ObserverReading) -> tuple[float, float] | None:
     return scale * (low - zero), scale * (high - zero)
 
 
-def _about(reading: ObserverReading) -> str:
-    return printable(f"As the {reading.short_class} at {reading.path} saw it")
+def coarser(counts: Sequence[float], most: int = 256) -> list[float]:
+    """Counts in fewer bins, all equally wide: more than a page is wide cannot be seen."""
+    size = next(
+        n for n in range(1, len(counts) + 1) if len(counts) % n == 0 and len(counts) <= n * most
+    )
+    return [sum(counts[k : k + size]) for k in range(0, len(counts), size)]
+
+
+def _about(recording: Recording, stage: str, reading: ObserverReading) -> str:
+    is_there = reading.path in recording.snapshot(stage).readings
+    when = "by the end of this stage" if is_there else "at last"
+    return printable(f"What the {reading.short_class} at {reading.path} had seen {when}")
 
 
 def _histogram(reading: ObserverReading) -> Iterator[dict[str, object]]:
     seen = reading.histogram
     if seen is None or not seen.counts:
         return
-    count = len(seen.counts)
+    counts = coarser(seen.counts)
+    count = len(counts)
     width = (seen.high - seen.low) / count
     ends = clip_points(reading) or (seen.low, seen.high)
     yield {
@@ -171,7 +182,7 @@ def _histogram(reading: ObserverReading) -> Iterator[dict[str, object]]:
         "title": "Histogram",
         "hint": "How often which numbers were seen; what lies outside of the two marks is cut off",
         "edges": [plain_number(seen.low + width * number) for number in range(count + 1)],
-        "counts": [plain_number(each) for each in seen.counts],
+        "counts": [plain_number(each) for each in counts],
         "low": plain_number(ends[0]),
         "high": plain_number(ends[1]),
         "unit": "",
