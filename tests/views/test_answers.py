@@ -225,6 +225,16 @@ def test_a_kernel_tells_what_it_was_and_where_the_user_wrote_it():
     assert "fused aten::conv2d + aten::relu" in life[5]["what"]
 
 
+def test_only_what_is_fixed_is_old_or_new():
+    """An observer put between a weight and its op does not change the op."""
+    found = sections(answers(RUNS[0]), "insert_observers", "aten::conv2d")
+    assert [row["old"] for row in found["Inputs"]["rows"]] == [None] * 7
+    found = sections(answers(RUNS[0]), "quant_finalize", "aten::quantize_per_tensor")
+    rows = {row["label"]: row for row in found["Inputs"]["rows"]}
+    assert rows["dtype"]["value"] == "quint8"
+    assert rows["dtype"]["old"] == "x.14_scalar_type_0 : quint8"
+
+
 def test_an_observer_shows_its_range_qparams_and_histogram():
     found = sections(answers(RUNS[0]), "calibrate", "jitq::observe")
     (observed,) = [s for s in found.values() if s["title"].startswith("Observed activation")]

@@ -83,7 +83,8 @@ def _inputs(page: Page, node: Node, gone: bool, old: Node | None) -> Iterator[di
     for position, value in enumerate(node.inputs):
         maker = graph.producers.get(value)
         name = names[position] if position < len(names) else f"input {position}"
-        old_text = _old_text(was, old, position, len(node.inputs))
+        is_fixed = bool(_fixed_text(snapshot, value))
+        old_text = _old_text(was, old, position, len(node.inputs)) if is_fixed else None
         yield pair_row(
             name,
             labels.dtype_name(name, _value_text(snapshot, value)),
