@@ -378,6 +378,20 @@ def test_words_that_differ_are_marked_and_renamed_values_are_not():
     assert [text for text, is_marked in after if is_marked] == ["aten::mul"]
 
 
+def test_what_is_gone_from_the_beginning_stands_below_the_head():
+    about = answers(("loop", "scripted", "static"))
+    head, first, *_ = ask(about, "text", stage="quant_finalize", what="ir")["lines"]
+    assert head["after"][0][0].startswith("graph(")
+    assert first["status"] == "removed"
+
+
+def test_what_was_fused_stands_line_by_line():
+    lines = ask(answers(RUNS[0]), "text", stage="quant_finalize", what="ir")["lines"]
+    fused = next(li for li in lines if "conv2d_relu" in str(li["after"]))
+    old = "".join(text for text, _ in fused["before"]).splitlines()
+    assert ["aten::conv2d" in old[0], "aten::relu" in old[1]] == [True, True]
+
+
 def test_code_that_was_not_kept_is_said():
     found = ask(answers(RUNS[0]), "text", stage="dce", what="code")
     assert found["lines"] == []
