@@ -100,9 +100,14 @@ def title_of_match(match: Match) -> str:
     return new if old == new or not old else f"{shorten_end(old, LINE_WIDTH)} →\n{new}"
 
 
+def argument_names(node: Node) -> tuple[str, ...]:
+    """What the node's inputs are called, as far as that is known."""
+    return _ARGUMENTS.get(node.kind, ())
+
+
 def operands(node: Node, graph: Graph, folded: frozenset[str]) -> dict[str, str]:
     """What of the node's inputs is not drawn: its name -> a constant, or a path into the model."""
-    names = _ARGUMENTS.get(node.kind, ())
+    names = argument_names(node)
     found: dict[str, str] = {}
     for position, value in enumerate(node.inputs):
         text = operand(value, graph, folded)
@@ -113,8 +118,17 @@ def operands(node: Node, graph: Graph, folded: frozenset[str]) -> dict[str, str]
         name = names[position] if position < len(names) else default
         if name in ("input", "tensors") and path:
             name = default
-        found[name] = _DTYPES.get(text, text) if name == "dtype" else text
+        found[name] = dtype_name(name, text)
     return found
+
+
+def dtype_name(argument: str, text: str) -> str:
+    """The value of an argument ("13", "path : 13"); of one that numbers an element type its name
+    ("quint8")."""
+    if argument != "dtype":
+        return text
+    path, colon, number = text.rpartition(" : ")
+    return f"{path}{colon}{_DTYPES.get(number, number)}"
 
 
 def detail_lines(node: Node, graph: Graph, folded: frozenset[str]) -> tuple[str, ...]:
