@@ -54,6 +54,11 @@ function graphShape(tag, attributes) {
   return element;
 }
 
+// The sign beside the colour, and the word.
+function graphStatus(status) {
+  return `${GRAPH_SIGNS[status]} ${status}`.trim();
+}
+
 function graphClamp(value, low, high) {
   return Math.max(Math.min(value, high), Math.min(low, high));
 }
@@ -100,7 +105,7 @@ class GraphCamera {
   home() {
     const whole = this.#whole();
     const wide = (this.view.width - 2 * GRAPH_MARGIN) / this.paper.width;
-    const place = this.#centred(Math.max(whole, graphClamp(wide, GRAPH_LEGIBLE, 1)));
+    const place = this.#centred(whole >= GRAPH_LEGIBLE ? whole : graphClamp(wide, GRAPH_LEGIBLE, 1));
     if (place.scale > whole) place.y = Math.max(place.y, GRAPH_MARGIN);
     this.set(place);
     this.isHome = true;
@@ -210,7 +215,7 @@ class GraphCamera {
     });
   }
 
-  // Only as far as it takes to have it in the window.
+  // Only as far as it takes to have it in the window; whether that is any way at all.
   reveal(rect) {
     const seen = this.toView(rect);
     const room = 48;
@@ -221,6 +226,7 @@ class GraphCamera {
     const dx = along(seen.x, seen.width, this.view.width);
     const dy = along(seen.y, seen.height, this.view.height);
     if (dx || dy) this.glide({ x: this.x + dx, y: this.y + dy, scale: this.scale });
+    return dx !== 0 || dy !== 0;
   }
 
   end() {
@@ -266,8 +272,10 @@ class GraphPane {
   // What was made of a drawing is kept as long as the drawing is: to parse a large one takes time.
   #takeUp(drawing) {
     const known = GRAPH_PREPARED.get(drawing);
-    if (known) Object.assign(this, known);
-    if (known || !drawing.svg) return known ? "" : drawing.error || drawing.problem || "nothing to draw";
+    const isFree = known && [null, this.sheet].includes(known.svg.parentNode);
+    if (isFree) Object.assign(this, known);
+    if (isFree) return "";
+    if (!drawing.svg) return drawing.error || drawing.problem || "nothing to draw";
     try {
       this.svg = graphSvg(drawing.svg);
     } catch (error) {
@@ -376,7 +384,8 @@ class GraphCard {
   fill(lines) {
     this.element.replaceChildren(...lines.map(({ text, status, kind }) => {
       const line = graphElement("div", `jitq-graph-card-${kind}`);
-      if (status) line.append(graphElement("span", `jitq-graph-chip ${status}`, GRAPH_SIGNS[status] || "="));
+      const chip = kind === "status" ? graphStatus(status) : GRAPH_SIGNS[status] || "=";
+      if (status) line.append(graphElement("span", `jitq-graph-chip ${status}`, chip));
       line.append(text);
       return line;
     }));
@@ -459,7 +468,8 @@ class GraphView {
     this.camera = new GraphCamera(() => this.#draw(), () => this.#settle());
     this.hits = [];
     Object.assign(this, { query: "", hit: null, reach: null, module: "", chosen: new Set() });
-    Object.assign(this, { current: null, hovered: null, trail: null, anchor: null, fresh: null });
+    Object.assign(this, { current: null, hovered: null, awaited: null, trail: null, anchor: null });
+    Object.assign(this, { fresh: null, isPressed: false, isMeasured: false, halos: [] });
     this.#build();
     this.#listen();
     this.#index();
@@ -490,10 +500,7 @@ class GraphView {
   }
 
   select({ nodes = [], gone = [] } = {}, { center = false } = {}) {
-    const boxes = [...nodes.map((id) => this.home.nodes[id]), ...gone.map((id) => this.home.gone[id])];
-    this.chosen = new Set(boxes.filter((box) => box !== undefined));
-    if (!this.chosen.has(this.current)) this.current = [...this.chosen][0] ?? null;
-    this.trail = null;
+    this.#setChosen(this.#homes({ nodes, gone }));
     this.#mark();
     this.#say();
     if (center) this.#centre(this.chosen);
@@ -552,8 +559,9 @@ class GraphView {
     }
     this.#choose(box);
     this.trail = { from, to: box, direction };
-    this.camera.reveal(this.rects.get(box));
-    this.#showCard(box, null);
+    const isMoving = this.camera.reveal(this.rects.get(box));
+    if (isMoving) this.awaited = box; // until the camera rests
+    else this.#cardBeside(box);
   }
 
   toggleFold() {
@@ -591,7 +599,7 @@ class GraphView {
   #legend() {
     const legend = graphElement("div", "jitq-graph-legend");
     for (const status of Object.keys(GRAPH_SIGNS)) {
-      legend.append(graphElement("span", `jitq-graph-chip ${status}`, `${GRAPH_SIGNS[status]} ${status}`.trim()));
+      legend.append(graphElement("span", `jitq-graph-chip ${status}`, graphStatus(status)));
     }
     for (const [kind, name] of Object.entries(GRAPH_LINES)) {
       const entry = graphElement("span", "jitq-graph-key");
@@ -655,6 +663,11 @@ class GraphView {
     return (node.gone ? this.home.gone : this.home.nodes)[node.id];
   }
 
+  // The boxes of nodes.
+  #homes({ nodes, gone }) {
+    return [...nodes.map((id) => this.home.nodes[id]), ...gone.map((id) => this.home.gone[id])];
+  }
+
   #elements(box) {
     return this.panes.map((pane) => pane.boxes.get(box)).filter(Boolean);
   }
@@ -680,13 +693,13 @@ class GraphView {
 
   // The page selects again when the stage changed; until then what was selected stays so.
   #keepChosen(before, isSame) {
-    const boxes = before.flatMap(({ box, nodes, gone }) => {
-      if (isSame) return [box];
-      return [...nodes.map((id) => this.home.nodes[id]), ...gone.map((id) => this.home.gone[id])];
-    });
-    this.chosen = new Set(boxes.filter((box) => box !== undefined && this.#elements(box).length));
+    this.#setChosen(before.flatMap((each) => (isSame ? [each.box] : this.#homes(each))));
+    Object.assign(this, { hovered: null, awaited: null });
+  }
+
+  #setChosen(boxes) {
+    this.chosen = new Set(boxes.filter((box) => this.#elements(box).length));
     if (!this.chosen.has(this.current)) this.current = [...this.chosen][0] ?? null;
-    this.hovered = null;
     this.trail = null;
   }
 
@@ -751,8 +764,7 @@ class GraphView {
     if (frame) return frame.rect;
     const group = path && [...this.groups].find(([, paths]) => paths.some((each) => graphIsIn(path, each)));
     if (group) return this.rects.get(group[0]);
-    const homes = [box, ...nodes.map((id) => this.home.nodes[id]), ...gone.map((id) => this.home.gone[id])];
-    return homes.map((each) => this.rects.get(each)).find(Boolean);
+    return [box, ...this.#homes({ nodes, gone })].map((each) => this.rects.get(each)).find(Boolean);
   }
 
   #isSeen(box) {
@@ -803,18 +815,21 @@ class GraphView {
     for (const pane of this.panes) pane.sheet.style.transform = transform;
     this.body.classList.add("jitq-graph-moving");
     this.percent.textContent = `${Math.round(100 * scale)} %`;
+    this.card.hide();
     this.minimap.place();
   }
 
   #settle() {
     this.body.classList.remove("jitq-graph-moving");
     this.#strengthen();
+    if (this.awaited !== null && this.awaited === this.current) this.#cardBeside(this.awaited);
+    this.awaited = null;
   }
 
   // Halos are as strong from afar.
   #strengthen() {
     const width = Math.max(2.5, 2.5 / this.camera.scale);
-    for (const halo of this.halos || []) halo.setAttribute("stroke-width", width);
+    for (const halo of this.halos) halo.setAttribute("stroke-width", width);
   }
 
   // -- Marks --------------------------------------------------------------------------------------
@@ -874,7 +889,7 @@ class GraphView {
   }
 
   #halo() {
-    for (const halo of this.halos || []) halo.remove();
+    for (const halo of this.halos) halo.remove();
     this.halos = [];
     const wanted = new Map(this.query.trim() ? this.hits.map((box) => [box, "hit"]) : []);
     if (this.hit !== null) wanted.set(this.hit, "here");
@@ -971,7 +986,8 @@ class GraphView {
       this.#about(box).slice(0, 4).map(({ text, status }) => [text, status].filter(Boolean).join(", ")).join("; ")
     ));
     const more = this.chosen.size > 3 ? `and ${this.chosen.size - 3} more boxes` : "";
-    this.#tell(parts.length ? ["selected:", ...parts, more].join(" ").trim() : "nothing selected");
+    if (parts.length) this.#tell(["selected:", ...parts, more].join(" ").trim());
+    else if (this.said.textContent) this.#tell("nothing selected");
   }
 
   // What there is to say of a box, as lines of the card.
@@ -980,11 +996,13 @@ class GraphView {
     const status = this.#statusOf(box);
     if (this.groups.has(box)) return this.#aboutGroup(box, nodes, status);
     if (!nodes.length) return this.#aboutPort(box, status);
-    const modules = [...new Set(nodes.map((node) => node.module))];
+    const modules = [...new Set(nodes.map((node) => node.module || "top level"))];
     const kinds = [...new Set(nodes.map((node) => node.kind))];
-    const lines = [{ text: kinds.slice(0, 3).join(" · ") + (kinds.length > 3 ? " · …" : ""), status, kind: "title" }];
-    lines.push({ text: modules.map((module) => module || "top level").slice(0, 3).join(", "), kind: "module" });
-    return [...lines, ...this.#listed(nodes)];
+    return [
+      { text: kinds.slice(0, 3).join(" · ") + (kinds.length > 3 ? " · …" : ""), kind: "title" },
+      { text: modules.slice(0, 3).join(", "), status, kind: "status" },
+      ...this.#listed(nodes),
+    ];
   }
 
   #aboutGroup(box, nodes, status) {
@@ -993,11 +1011,12 @@ class GraphView {
     const counts = Object.keys(GRAPH_SIGNS)
       .map((each) => [each, nodes.filter((node) => node.status === each).length])
       .filter(([, count]) => count);
-    const modules = paths.length > 1 ? `${paths.length} modules alike, folded` : "folded module";
+    const modules = paths.length > 1 ? `${paths.length} alike modules, folded` : "folded module";
     return [
-      { text: shown, status, kind: "title" },
-      { text: `${modules} · ${nodes.length} nodes · double-click unfolds`, kind: "module" },
+      { text: shown, kind: "title" },
+      { text: `${modules}, ${nodes.length} nodes`, status, kind: "status" },
       ...counts.map(([each, count]) => ({ text: `${count} ${each}`, status: each, kind: "node" })),
+      { text: "double-click or Enter unfolds", kind: "quiet" },
     ];
   }
 
@@ -1005,32 +1024,26 @@ class GraphView {
     const pane = this.panes.find((each) => each.boxes.has(box));
     const [first, ...others] = pane.about.get(pane.boxes.get(box)).split("\n");
     return [
-      { text: first, status, kind: "title" },
-      ...others.slice(0, 6).map((text) => ({ text, kind: "module" })),
+      { text: first, kind: "title" },
+      { text: "", status, kind: "status" },
+      ...others.slice(0, 6).map((text) => ({ text, kind: "node" })),
     ];
   }
 
+  // Each node of the box; of one alone all but its title is said already.
   #listed(nodes) {
+    if (nodes.length === 1) return [{ text: nodes[0].title, kind: "node" }];
     const most = 8;
     const lines = nodes.slice(0, most).map(({ title, status }) => ({ text: title, status, kind: "node" }));
-    if (nodes.length > most) lines.push({ text: `and ${nodes.length - most} more`, kind: "module" });
+    if (nodes.length > most) lines.push({ text: `and ${nodes.length - most} more`, kind: "quiet" });
     return lines;
   }
 
-  #showCard(box, point) {
-    this.card.fill(this.#about(box));
-    if (point) {
-      this.card.stand({ x: point[0], y: point[1], width: 0, height: 0 }, 14);
-      return;
-    }
-    // Where the box will be when the camera has come to rest.
+  #cardBeside(box) {
     const pane = this.panes.find((each) => each.boxes.has(box)).element;
-    const wait = this.camera.isSmooth ? 200 : 0;
-    clearTimeout(this.cardTimer);
-    this.cardTimer = setTimeout(() => {
-      const rect = this.current === box && this.camera.toView(this.rects.get(box) || {});
-      if (rect) this.card.stand({ ...rect, x: rect.x + pane.offsetLeft, y: rect.y + pane.offsetTop }, 10);
-    }, wait);
+    const rect = this.camera.toView(this.rects.get(box));
+    this.card.fill(this.#about(box));
+    this.card.stand({ ...rect, x: rect.x + pane.offsetLeft, y: rect.y + pane.offsetTop }, 10);
   }
 
   // -- Pointer and keys ---------------------------------------------------------------------------
@@ -1053,6 +1066,8 @@ class GraphView {
       on("wheel", (event) => this.#wheel(event, element), { passive: false });
       on("keydown", (event) => this.#key(event));
     }
+    // A host may take the focus away at a click; the wheel stays here until the pointer leaves.
+    this.body.addEventListener("pointerleave", () => { this.isPressed = false; }, { signal });
     // JupyterLab's own one-letter shortcuts do not act on what is typed in here.
     this.body.dataset.lmSuppressShortcuts = "true";
   }
@@ -1060,12 +1075,15 @@ class GraphView {
   #press(event, element) {
     if (event.button > 1) return;
     if (event.button === 1) event.preventDefault();
+    this.isPressed = true;
     this.hint.classList.remove("jitq-graph-shown");
     this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
     this.drag = { from: [event.clientX, event.clientY], isMoving: false, element };
   }
 
   #move(event, element) {
+    // A button that was let go elsewhere.
+    if (event.buttons === 0) this.#release(event);
     const last = this.pointers.get(event.pointerId);
     if (!last) {
       this.#hover(event);
@@ -1136,7 +1154,6 @@ class GraphView {
   }
 
   #cardAt(event) {
-    clearTimeout(this.cardTimer);
     const { left, top } = this.body.getBoundingClientRect();
     this.card.stand({ x: event.clientX - left, y: event.clientY - top, width: 0, height: 0 }, 14);
   }
@@ -1173,10 +1190,9 @@ class GraphView {
       const { left, top } = element.getBoundingClientRect();
       const speed = graphClamp(event.deltaY * unit, -40, 40);
       this.camera.zoom(Math.exp(-speed / 120), [event.clientX - left, event.clientY - top]);
-      this.card.hide();
       return;
     }
-    if (!element.contains(this.root.getRootNode().activeElement)) {
+    if (!this.isPressed && !this.body.contains(this.root.getRootNode().activeElement)) {
       this.#hintAtClick();
       return;
     }
@@ -1187,7 +1203,6 @@ class GraphView {
     if (this.camera.scroll(-dx, -dy) || isGesture) {
       event.preventDefault();
       this.wheeled = event.timeStamp;
-      this.card.hide();
     }
   }
 
