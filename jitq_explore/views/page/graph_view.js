@@ -222,16 +222,24 @@ class GraphCamera {
 
   // Only as far as it takes to have it in the window; whether that is any way at all.
   reveal(rect) {
+    const [dx, dy] = this.#wayTo(rect);
+    if (dx || dy) this.glide({ x: this.x + dx, y: this.y + dy, scale: this.scale });
+    return dx !== 0 || dy !== 0;
+  }
+
+  // Whether it is in the window, with room around it.
+  isInside(rect) {
+    return this.#wayTo(rect).every((way) => way === 0);
+  }
+
+  #wayTo(rect) {
     const seen = this.toView(rect);
-    const room = 48;
+    const room = 32;
     const along = (place, size, view) => {
       if (size + 2 * room > view) return view / 2 - place - size / 2;
       return Math.max(room - place, 0) + Math.min(view - room - place - size, 0);
     };
-    const dx = along(seen.x, seen.width, this.view.width);
-    const dy = along(seen.y, seen.height, this.view.height);
-    if (dx || dy) this.glide({ x: this.x + dx, y: this.y + dy, scale: this.scale });
-    return dx !== 0 || dy !== 0;
+    return [along(seen.x, seen.width, this.view.width), along(seen.y, seen.height, this.view.height)];
   }
 
   end() {
@@ -267,7 +275,8 @@ class GraphPane {
     this.drawing = drawing;
     this.label.textContent = label;
     this.label.hidden = isAlone;
-    this.element.setAttribute("aria-label", `Graph, ${label}: arrow keys go along its lines`);
+    const name = ["Graph", label].filter(Boolean).join(", ");
+    this.element.setAttribute("aria-label", `${name}; the arrow keys up and down go along its lines`);
     const problem = this.#takeUp(drawing);
     this.problem.textContent = problem;
     this.problem.hidden = this.svg !== null;
@@ -841,16 +850,19 @@ class GraphView {
     this.#resize();
   }
 
-  select({ nodes = [], gone = [] } = {}, { center = false } = {}) {
+  // `center`: what is not seen well is brought into the middle; what is stays, so that stages can
+  // be compared in place.
+  select(what, { center = false } = {}) {
+    const { nodes = [], gone = [] } = what || {};
     this.#setChosen(this.index.homes({ nodes, gone }));
     this.#mark();
     this.#say();
-    if (center) this.#centre(this.chosen);
+    if (center) this.#show(this.chosen);
   }
 
   search(query) {
+    if (query !== this.query) this.hit = null;
     this.query = query;
-    this.hit = null;
     this.#findHits();
     this.#mark();
     return { count: this.hitNodes.length, boxes: this.hits.length };
@@ -957,7 +969,6 @@ class GraphView {
       keys: {
         Enter: () => this.toggleFold(),
         " ": () => this.toggleFold(),
-        Escape: () => this.#choose(null),
         "+": () => this.zoomBy(1.25),
         "=": () => this.zoomBy(1.25),
         "-": () => this.zoomBy(1 / 1.25),
@@ -1031,7 +1042,7 @@ class GraphView {
     const rect = held && this.index.rectOf(held);
     if (rect) this.camera.hold([rect.x, rect.y], held.at);
     else this.camera.home();
-    if (centre) this.#centre(centre);
+    if (centre) this.#show(centre);
   }
 
   // What is to keep its place on the screen when modules fold, and where that is: [x, y] of its
@@ -1055,11 +1066,17 @@ class GraphView {
     return x + width > 0 && y + height > 0 && x < view.width && y < view.height;
   }
 
+  #show(boxes) {
+    if (this.fresh) this.fresh.centre = boxes;
+    else if (![...boxes].some((box) => this.#isSeenWell(box))) this.#centre(boxes);
+  }
+
+  #isSeenWell(box) {
+    const rect = this.index.rects.get(box);
+    return rect !== undefined && this.camera.scale >= GRAPH_LEGIBLE && this.camera.isInside(rect);
+  }
+
   #centre(boxes) {
-    if (this.fresh) {
-      this.fresh.centre = boxes;
-      return;
-    }
     const rects = [...boxes].map((box) => this.index.rects.get(box)).filter(Boolean);
     if (!rects.length) return;
     const around = graphAround(rects);
