@@ -5,7 +5,7 @@
 // and `explorer.js` are joined into one module.
 
 const GRAPH_SIGNS = { added: "+", removed: "−", changed: "~", same: "" };
-const GRAPH_LINES = { float: "float", quantized: "quantized", packed: "packed weight", removed: "no more" };
+const GRAPH_LINES = { float: "float", quantized: "quantized", packed: "packed", removed: "no more" };
 const GRAPH_SVG = "http://www.w3.org/2000/svg";
 
 // Below this scale the small lines in the boxes are hard to read (9.5 points).
@@ -460,9 +460,9 @@ class GraphMinimap {
     const seen = camera.toView({ x: 0, y: 0, ...paper });
     const isWhole = seen.x >= 0 && seen.y >= 0
       && seen.x + seen.width <= view.width && seen.y + seen.height <= view.height;
-    this.element.hidden = isWhole || view.width < 360 || view.height < 200;
+    this.element.hidden = isWhole || view.width < 420 || view.height < 200;
     if (this.element.hidden) return;
-    this.scale = Math.min(130 / paper.width, (0.5 * view.height) / paper.height);
+    this.scale = Math.min(96 / paper.width, (0.4 * view.height) / paper.height);
     this.svg.setAttribute("width", this.scale * paper.width);
     this.svg.setAttribute("height", this.scale * paper.height);
     const part = this.scale / camera.scale;
@@ -632,12 +632,13 @@ class GraphIndex {
     const status = this.statusOf(box);
     if (this.groups.has(box)) return this.#aboutGroup(box, nodes, status);
     if (!nodes.length) return this.#aboutPort(box, status);
-    const modules = [...new Set(nodes.map((node) => node.module || "top level"))];
-    const kinds = [...new Set(nodes.map((node) => node.kind))];
+    const modules = [...new Set(nodes.map((node) => node.module || "top level"))].slice(0, 3).join(", ");
+    const [{ title, kind }] = nodes;
+    const isAlone = nodes.length === 1;
     return [
-      { text: kinds.slice(0, 3).join(" · ") + (kinds.length > 3 ? " · …" : ""), kind: "title" },
-      { text: modules.slice(0, 3).join(", "), status, kind: "status" },
-      ...this.#listed(nodes),
+      { text: isAlone ? title : `${nodes.length} nodes`, kind: "title" },
+      { text: modules, status, kind: "status" },
+      ...(isAlone ? [{ text: kind, kind: "node" }] : this.#listed(nodes)),
     ];
   }
 
@@ -666,9 +667,7 @@ class GraphIndex {
     ];
   }
 
-  // Each node of the box; of one alone all but its title is said already.
   #listed(nodes) {
-    if (nodes.length === 1) return [{ text: nodes[0].title, kind: "node" }];
     const most = 8;
     const lines = nodes.slice(0, most).map(({ title, status }) => ({ text: title, status, kind: "node" }));
     if (nodes.length > most) lines.push({ text: `and ${nodes.length - most} more`, kind: "quiet" });
@@ -820,7 +819,8 @@ class GraphView {
     this.index = new GraphIndex(this.panes, []);
     this.camera = new GraphCamera(() => this.#draw(), () => this.#settle());
     Object.assign(this, { query: "", hits: [], hitNodes: [], hit: null, reach: null, module: "" });
-    Object.assign(this, { chosen: new Set(), current: null, hovered: null, awaited: null, halos: [] });
+    Object.assign(this, { chosen: new Set(), current: null, halos: [] });
+    Object.assign(this, { hovered: null, muted: null, awaited: null });
     // The step that led to the current box; what keeps its place in the next fold state; how the
     // next drawing is to be placed; whether this one was measured.
     Object.assign(this, { trail: null, anchor: null, fresh: null, isMeasured: false });
@@ -961,6 +961,8 @@ class GraphView {
       hover: (target, event) => this.#hover(target, event),
       leave: () => this.#leave(),
       choose: (box) => {
+        this.muted = box;
+        this.card.hide();
         if (box !== null || this.chosen.size) this.#choose(box);
       },
       fold: (path) => this.#fold(path),
@@ -1250,6 +1252,9 @@ class GraphView {
     const box = graphBoxAt(target);
     const isNew = box !== this.hovered;
     if (isNew) this.#light(box);
+    // Who clicked on the box has seen its card; it would lie over what is around.
+    if (box !== this.muted) this.muted = null;
+    else if (box !== null) return;
     if (box === null) this.#hoverEdge(event);
     else if (isNew || this.card.element.hidden) this.card.fill(this.index.about(box));
     this.#cardAt(event);
