@@ -575,11 +575,11 @@ class GraphIndex {
     const changed = this.boxes.filter((box) => this.statusOf(box) !== "same");
     if (!changed.length) return null;
     const near = new Set(changed);
-    let edge = changed;
+    let rim = changed;
     for (let hop = 0; hop < hops; hop += 1) {
-      const next = edge.flatMap((box) => [...(this.feeds.get(box) || []), ...(this.fedBy.get(box) || [])]);
-      edge = next.filter((box) => !near.has(box));
-      for (const box of edge) near.add(box);
+      const next = rim.flatMap((box) => [...(this.feeds.get(box) || []), ...(this.fedBy.get(box) || [])]);
+      rim = next.filter((box) => !near.has(box));
+      for (const box of rim) near.add(box);
     }
     return near;
   }
@@ -1001,12 +1001,12 @@ class GraphView {
       const button = graphElement("button", "", text);
       button.type = "button";
       button.title = title;
-      button.setAttribute("aria-label", title);
+      if (!/\w/.test(text)) button.setAttribute("aria-label", title);
       button.addEventListener("click", act);
       bar.append(button);
       return button;
     };
-    add("Fit", "Show all of the graph (0)", () => this.fit());
+    add("Fit", "Fit all of the graph into the view (0)", () => this.fit());
     add("−", "Zoom out (−)", () => this.zoomBy(1 / 1.25));
     this.percent = add("100 %", "Zoom to 100 % (1)", () => this.zoomTo(1));
     add("+", "Zoom in (+)", () => this.zoomBy(1.25));
