@@ -27,6 +27,7 @@ class Page {
     this.drawing = null;
     this.nodes = [];
     this.located = NOT_THERE;
+    this.notice = "";
     this.anchor = this.state.node;
     this.answers = new Answers(source, (isLate) => this.showWaiting(isLate));
     this.makeParts(el);
@@ -204,30 +205,34 @@ class Page {
   }
 
   setFolds(folds) {
-    this.change({ folds: this.nearestFolds(folds) });
+    this.change({ folds: this.nearestFolds([...folds].sort()) });
   }
 
   toggleFold(path) {
     if (!path || !this.drawing) return;
     const { folds } = this.drawing;
     const isFolded = folds.includes(path);
-    const next = isFolded ? folds.filter((one) => one !== path) : [...folds, path];
-    this.setFolds(next.sort());
+    this.setFolds(isFolded ? folds.filter((one) => one !== path) : [...folds, path]);
   }
 
   unfold(paths) {
     if (this.drawing) this.setFolds(this.drawing.folds.filter((path) => !paths.includes(path)));
   }
 
-  /** Of the fold states that this home has drawings of, the one most like the wanted. */
+  /** The wanted folds or, in a home with drawings of some fold states alone, what is most like. */
   nearestFolds(wanted) {
     const { states } = this.source;
-    if (!states?.length) return wanted;
+    this.notice = "";
+    if (!states || states.some((state) => sameValue(state, wanted))) return wanted;
+    this.notice = "this page has drawings of some fold states only; a notebook has them all";
+    const present = this.drawing?.folds ?? [];
+    const isFolding = wanted.length > present.length;
     const unlike = (state) =>
       state.filter((path) => !wanted.includes(path)).length + wanted.filter((path) => !state.includes(path)).length;
-    const nearest = [...states].sort((a, b) => unlike(a) - unlike(b))[0];
-    if (unlike(nearest)) this.say("this page has drawings of some fold states alone; a notebook has them all");
-    return nearest;
+    const further = states.filter(({ length }) => (isFolding ? length > present.length : length < present.length));
+    const [nearest] = further.sort((one, other) => unlike(one) - unlike(other));
+    if (!nearest) this.say(this.notice);
+    return nearest ?? this.state.folds;
   }
 
   /** Give up, one after the other: the search, the selection. */
@@ -295,9 +300,9 @@ class Page {
     this.toolbar.showModules(this.nodes);
     this.toolbar.showState(this.state);
     this.drawing = found[0].error === undefined ? found[0] : null;
-    this.toolbar.showFolds(this.drawing?.regions ?? [], this.drawing?.folds ?? []);
+    if (this.drawing) this.toolbar.showFolds(this.drawing.regions, this.drawing.folds);
     const problem = found.map((one) => one.error ?? one.problem).find(Boolean) ?? "";
-    this.say(problem ? "" : (this.drawing?.note ?? ""));
+    this.say(problem ? "" : [this.notice, this.drawing.note].filter(Boolean).join("; "));
     this.showInstead(problem, stage);
     if (!problem) {
       this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes });
