@@ -37,8 +37,8 @@ class Details {
     });
     const more = telling.length - lines.length;
     if (more > 0) lines.push(make("li", { class: "jitq-quiet", text: `and ${plural(more, "more node", "more nodes")}` }));
-    const list = titled(`What ${stage} did`, SELECT_ONE, make("ol", { class: "jitq-changes" }, ...lines));
-    this.element.replaceChildren(list);
+    const list = make("ol", { class: "jitq-changes" }, ...lines);
+    this.element.replaceChildren(titled(`What ${stage} did`, SELECT_ONE, list, "h3"));
   }
 
   /**
@@ -126,10 +126,10 @@ class Details {
   }
 }
 
-function titled(title, hint, content) {
-  const head = title ? make("h4", { text: title }) : null;
+function titled(title, hint, content, level = "h4") {
+  const head = title ? make(level, { text: title }) : null;
   const more = hint ? make("p", { class: "jitq-quiet jitq-hint", text: hint }) : null;
-  return make("section", { class: "jitq-section", "aria-label": title || null }, head, more, content);
+  return make("div", { class: "jitq-section" }, head, more, content);
 }
 
 function codeOf({ lines }) {

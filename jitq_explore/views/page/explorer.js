@@ -19,7 +19,7 @@ const NOT_THERE = { nodes: [], gone: [] };
 
 /** One page: what is chosen (`state`) and the parts that show it. */
 class Page {
-  constructor(el, source, state, onState) {
+  constructor(el, source, state, { onState, level = 2 }) {
     this.source = source;
     this.onState = onState;
     this.state = { ...NO_STATE, ...state };
@@ -30,13 +30,13 @@ class Page {
     this.notice = "";
     this.anchor = this.state.node;
     this.answers = new Answers(source, (isLate) => this.showWaiting(isLate));
-    this.makeParts(el);
+    this.makeParts(el, level);
     this.closeLive = source.live?.listen((message) => this.hear(message));
   }
 
   // Making -----------------------------------------------------------------------------------------
 
-  makeParts(el) {
+  makeParts(el, level) {
     this.root = make("div", {
       class: "jitq",
       tabindex: "-1",
@@ -44,7 +44,7 @@ class Page {
       "aria-label": "Quantization explorer",
       "data-lm-suppress-shortcuts": "true",
     });
-    this.strip = new Strip({ onStage: (stage) => this.goTo(stage) });
+    this.strip = new Strip({ onStage: (stage) => this.goTo(stage), level });
     this.live = new LiveBar((message) => this.source.live?.send(message));
     this.live.element.hidden = true;
     this.toolbar = new Toolbar(this.toolbarMoves());
@@ -467,11 +467,11 @@ function splitter(main) {
 }
 
 /**
- * Show the page in `el`. `source`: {ask, live}; `options.onState(state)` hears of every choice.
- * Returns {setState, close}.
+ * Show the page in `el`. `source`: {ask, live}; `options.onState(state)` hears of every choice,
+ * `options.level` is that of the heading. Returns {ready, setState, close}.
  */
 export function open(el, source, state = {}, options = {}) {
-  const page = new Page(el, source, state, options.onState);
+  const page = new Page(el, source, state, options);
   const ready = page.begin();
   return { ready, setState: (next) => page.setState(next), close: () => page.close() };
 }

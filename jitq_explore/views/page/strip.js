@@ -2,11 +2,12 @@
 
 /** The heading and one card a stage. */
 class Strip {
-  constructor({ onStage }) {
+  constructor({ onStage, level }) {
     this.onStage = onStage;
+    this.level = level;
     this.heading = make("header", { class: "jitq-heading" });
     this.cards = make("ol", { class: "jitq-cards" });
-    this.summary = make("div", { class: "jitq-summary" });
+    this.summary = make("div", { class: "jitq-summary", "aria-live": "polite" });
     const nav = make("nav", { class: "jitq-strip", "aria-label": "Stages" }, this.cards);
     this.parts = [this.heading, nav, this.summary];
   }
@@ -15,7 +16,7 @@ class Strip {
   show(run, stage) {
     this.run = run;
     this.heading.replaceChildren(
-      make("span", { class: "jitq-title", role: "heading", "aria-level": "2", text: run.title }),
+      make("span", { class: "jitq-title", role: "heading", "aria-level": this.level, text: run.title }),
       ...this.runNames(run.runs),
       make("span", { class: "jitq-quiet", text: run.facts.join(" · ") }),
     );

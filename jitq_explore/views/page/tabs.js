@@ -182,5 +182,5 @@ function qconfigOf(run, modules, requantize) {
   );
   const form = run.live && run.qconfigChoices.length ? qconfigForm(run, modules, "", requantize) : null;
   const attributes = { class: "jitq-scroll", tabindex: "0", role: "region", "aria-label": "qconfig of this run" };
-  return make("div", attributes, form ? titled("Try another qconfig", "", form) : null, table);
+  return make("div", attributes, form ? titled("Try another qconfig", "", form, "h3") : null, table);
 }
