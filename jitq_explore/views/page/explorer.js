@@ -275,15 +275,12 @@ class Page {
     await Promise.all(jobs);
   }
 
-  sides() {
-    const isFirst = this.state.stage === this.stages[0];
-    return this.state.side === "both" && !isFirst ? ["before", "after"] : ["union"];
-  }
-
   drawingAsks(stage) {
-    const { folds } = this.state;
-    const sides = stage === this.stages[0] ? ["union"] : this.sides();
-    return sides.map((side) => ["drawing", { stage, folds, side }]);
+    const { folds, side } = this.state;
+    // Before the first stage there is nothing, unless it is the first of two runs.
+    const isAlone = stage === this.stages[0] && !this.run.runs;
+    const sides = side === "both" && !isAlone ? ["before", "after"] : ["union"];
+    return sides.map((one) => ["drawing", { stage, folds, side: one }]);
   }
 
   /** The drawings of the stage, then all that is shown in them. */
@@ -315,10 +312,11 @@ class Page {
   }
 
   panes(drawings, stage) {
-    if (drawings.length < 2) return [{ drawing: drawings[0], label: "" }];
     const before = this.stages[this.stages.indexOf(stage) - 1];
-    const labels = [`before: ${before}`, `after: ${stage}`];
-    return drawings.map((drawing, at) => ({ drawing, label: labels[at] }));
+    const names = this.run.runs ?? [before, stage];
+    const what = this.run.runs ? ["A", "B"] : ["before", "after"];
+    const label = (at) => (drawings.length > 1 ? `${what[at]}: ${names[at]}` : "");
+    return drawings.map((drawing, at) => ({ drawing, label: label(at) }));
   }
 
   /** Where there is no drawing: why, and the text of the graph. */
@@ -345,12 +343,14 @@ class Page {
     const isWanted = this.ticket("node");
     const { stage } = this.state;
     const { anchor, isFromGraph } = this;
-    this.located = anchor ? await locate(this.answers, this.stages, anchor, stage) : NOT_THERE;
+    const located = anchor ? await this.locate(anchor, stage) : NOT_THERE;
     if (!isWanted()) return;
+    this.located = located;
     this.graph.select(this.located, { center: !isFromGraph });
     this.tabs.mark(this.located);
     if (!anchor) {
-      this.details.showStage(stage, this.nodes, (node) => this.boxOf(node) !== undefined);
+      const title = this.run.runs ? `How the runs differ after ${stage}` : `What ${stage} did`;
+      this.details.showStage(stage, title, this.nodes, (node) => this.boxOf(node) !== undefined);
       return;
     }
     const [id, gone] = this.located.nodes.length ? [this.located.nodes[0], false] : [this.located.gone[0], true];
@@ -362,6 +362,11 @@ class Page {
     if (!sameValue(node, this.state.node)) this.put({ node });
     const answer = await this.answers.get("details", { stage, node: id, gone });
     if (isWanted()) this.details.show(answer, { node, run: this.run, ...this.boxAround(node) });
+  }
+
+  locate(node, stage) {
+    if (this.run.runs) return locateInPair(this.answers, node, stage);
+    return locate(this.answers, this.stages, node, stage);
   }
 
   /** All nodes that share the box of a node, and the modules that the box stands for. */
