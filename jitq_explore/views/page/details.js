@@ -199,7 +199,6 @@ function qconfigForm(run, paths, chosen, requantize) {
   const start = makeButton("Rerun from the start with this", () =>
     requantize({ key: key.value, qconfig: choice.value }),
   );
-  start.disabled = run.busy;
   const fields = [labelled("for", key), labelled("use", choice), start];
   return make("div", { class: "jitq-form" }, make("div", { class: "jitq-bar" }, ...fields), hint);
 }

@@ -29,7 +29,9 @@ class Page {
     this.located = NOT_THERE;
     this.notice = "";
     this.anchor = this.state.node;
-    this.answers = new Answers(source, (isLate) => this.showWaiting(isLate));
+    this.answers = new Answers(source, (text) => {
+      this.waiting.textContent = text;
+    });
     this.makeParts(el, level);
     this.closeLive = source.live?.listen((message) => this.hear(message));
   }
@@ -195,6 +197,7 @@ class Page {
     const nearest = this.stages.filter(has).sort((a, b) => away(a) - away(b))[0];
     const stage = has(this.state.stage) ? this.state.stage : nearest;
     if (stage) this.selectNode({ stage, id: row.at[stage][0], gone: false });
+    else if (home >= 0) this.goTo(row.stage);
   }
 
   stepHit(direction) {
@@ -321,16 +324,18 @@ class Page {
 
   /** Where there is no drawing: why, and the text of the graph. */
   async showInstead(problem, stage) {
+    const isWanted = this.ticket("instead");
+    // What was there stays until the text is.
+    const answer = problem ? await this.answers.get("text", { stage, what: "ir" }) : null;
+    if (!isWanted()) return;
     this.graphRoot.hidden = Boolean(problem);
     this.instead.hidden = !problem;
     if (!problem) return;
-    const isWanted = this.ticket("instead");
-    const alarm = make("div", { class: "jitq-alarm", role: "alert" });
-    alarm.append(make("b", { text: "No drawing: " }), problem, " The text of the graph is below.");
-    const answer = await this.answers.get("text", { stage, what: "ir" });
-    if (!isWanted()) return;
-    const listing = answer.error === undefined ? new TextView(answer, (found) => this.selectHere(found)).element : answer.error;
-    this.instead.replaceChildren(alarm, listing);
+    const said = [make("b", { text: "No drawing: " }), problem, ". The text of the graph is below."];
+    const alarm = make("div", { class: "jitq-alarm", role: "alert" }, ...said);
+    const hasText = answer.error === undefined;
+    const text = hasText ? new TextView(answer, (found) => this.selectHere(found)).element : answer.error;
+    this.instead.replaceChildren(alarm, text);
   }
 
   showSearch() {
@@ -399,10 +404,6 @@ class Page {
     this.note.textContent = text;
   }
 
-  showWaiting(isLate) {
-    this.waiting.textContent = isLate ? "Waiting for the kernel …" : "";
-  }
-
   // Living -----------------------------------------------------------------------------------------
 
   /** What the kernel says of its own accord. */
@@ -410,7 +411,13 @@ class Page {
     if (!this.run || this.isClosed) return;
     if (message.event === "run") this.takeInRun(message);
     else if (message.event === "progress") this.live.showProgress(message);
-    else if (message.event === "idle") this.live.rest(message);
+    else if (message.event === "idle") this.rest(message);
+  }
+
+  rest(message) {
+    this.run.busy = false;
+    this.live.rest(message);
+    this.prefetch();
   }
 
   takeInRun({ run, go, stale = [] }) {

@@ -163,6 +163,7 @@ class LiveBar {
 
   /** Ask for something that takes a while: until the kernel says more, no second thing. */
   begin(message) {
+    if (this.isBusy) return;
     this.problem.replaceChildren();
     this.said.replaceChildren();
     this.setBusy(true);
@@ -177,6 +178,7 @@ class LiveBar {
   }
 
   setBusy(isBusy) {
+    this.isBusy = isBusy;
     const hasFailed = this.run.stages.some((stage) => stage.error);
     const canRun = this.run.toCome.length > 0 && !hasFailed && !isBusy;
     this.next.disabled = this.toEnd.disabled = !canRun;
