@@ -136,7 +136,7 @@ class Page {
     const next = { ...old, ...changes };
     if (sameValue(old, next)) return;
     this.put(changes);
-    await this.showChange(old);
+    if (this.run) await this.showChange(old);
   }
 
   /** A state that was set from outside. */
@@ -161,6 +161,7 @@ class Page {
 
   /** Select a node {stage, id, gone}, at its stage; null: none. */
   async selectNode(node, isFromGraph = false) {
+    if (node && !this.stages.includes(node.stage)) return;
     const chosen = node && { stage: node.stage, id: node.id, gone: Boolean(node.gone) };
     this.anchor = chosen;
     this.isFromGraph = isFromGraph;

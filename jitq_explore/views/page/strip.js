@@ -1,5 +1,7 @@
 // The head of the page: what run this is, its stages, and what a live run is doing.
 
+const MOST_SAID = 4; // warnings shown above the graph
+
 /** The heading and one card a stage. */
 class Strip {
   constructor({ onStage, level }) {
@@ -203,6 +205,9 @@ class LiveBar {
     this.setBusy(false);
     const alarm = make("div", { class: "jitq-alarm" }, make("b", { text: `${FAILED} ` }), problem || "");
     this.problem.replaceChildren(...(problem ? [alarm] : []));
-    this.said.replaceChildren(...said.map((text) => make("div", { class: "jitq-message", text })));
+    const more = said.length - MOST_SAID;
+    const lines = said.slice(0, MOST_SAID);
+    if (more > 0) lines.push(`and ${plural(more, "more message")}: see Messages`);
+    this.said.replaceChildren(...lines.map((text) => make("div", { class: "jitq-message", text })));
   }
 }
