@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.widgets.overhear import overheard
@@ -109,3 +110,131 @@ class Runner:
                 problem = f"{type(error).__name__}: {error}"
         self.is_busy = False
         self._finished(problem, said.lines)
+
+
+class Control:
+    """A live run as a page drives it: actions come in, events go out.
+
+    `send` takes the events "progress" and "idle". `show` is called when the recording is another
+    one, with whether nothing runs any more: then it is the newest stage that matters. Both are
+    called in whatever thread runs the session.
+    """
+
+    def __init__(
+        self,
+        run: LiveRun,
+        send: Callable[[Mapping[str, object]], None],
+        show: Callable[[bool], None],
+    ) -> None:
+        self.send, self.show = send, show
+        self.runner = Runner(self._finished)
+        self._watch(run)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a stage is running, here or in a cell."""
+        return self.runner.is_busy or self.run.is_busy
+
+    def do(self, message: Mapping[str, Any], stage: str) -> None:
+        """Carry out a message of the page, which shows that stage; a refusal is sent as words."""
+        try:
+            if message.get("do") == "stop":
+                self._stop()
+            else:
+                action = self._action(message, stage)
+                if self.is_busy:
+                    raise RuntimeError("a stage is running: wait for it to end, or stop it")
+                self.runner.start(action)
+        except Exception as error:
+            self._say_idle(str(error))
+            self.show(False)
+
+    def _action(self, message: Mapping[str, Any], stage: str) -> Callable[[], object]:
+        run, name = self.run, message.get("do")
+        if name == "requantize":
+            key, qconfig = message.get("key"), message.get("qconfig")
+            if not isinstance(key, str) or not isinstance(qconfig, str):
+                raise ValueError(f"requantize needs a key and the name of a qconfig; got {message}")
+            return lambda: self._requantize(key, qconfig, stage)
+        actions = {"step": run.step, "run": run.run, "back": run.back}
+        if name not in actions:
+            valid = [*actions, "stop", "requantize"]
+            raise ValueError(f"unknown action {name!r} (must be one of {valid})")
+        return actions[name]
+
+    def _stop(self) -> None:
+        self.runner.is_to_stop = True
+        self.run.stop()
+
+    def _requantize(self, key: str, qconfig: str, stage: str) -> None:
+        """Another run takes the place of this one, and comes as far as the stage that is shown."""
+        run = self.run.requantized(key, qconfig)
+        self._watch(run)
+        if stage in run.to_come:
+            run.run(until=stage)
+
+    def _watch(self, run: LiveRun) -> None:
+        self.run = run
+        # Of the run before nothing more is heard: nobody else keeps its reporter.
+        self._reporter = _Reporter(self)
+        run.watch(self._reporter)
+
+    def _finished(self, problem: str, said: list[str]) -> None:
+        self.show(True)
+        self._say_idle(problem, said)
+
+    def _say_idle(self, problem: str, said: list[str] | None = None) -> None:
+        self.send({"event": "idle", "problem": problem, "said": said or []})
+
+
+class _Reporter:
+    """Tells a control what happens to its run, no more often than a page can show it."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._progress = _Seldom(0.1)
+        self._recording = _Seldom(0.5)
+
+    def began(self, stage: str) -> None:
+        # Asked to stop before the thread had come as far as the session.
+        if self._control.runner.is_to_stop:
+            self._control.run.stop()
+        self._say_progress(stage, 0, None)
+
+    def fed(self, stage: str, done: int, total: int | None) -> None:
+        if self._recording.is_owed:
+            self._show_growth()
+        if self._progress.is_due() or done == total:
+            self._say_progress(stage, done, total)
+
+    def ended(self) -> None:
+        if self._recording.is_due():
+            self._show_growth()
+
+    def rested(self) -> None:
+        # The end of an own action is told with what went wrong and what was said.
+        if not self._control.runner.is_busy:
+            self._control._finished("", [])
+
+    def _show_growth(self) -> None:
+        self._recording.is_owed = False
+        self._control.show(False)
+
+    def _say_progress(self, stage: str, done: int, total: int | None) -> None:
+        self._control.send({"event": "progress", "stage": stage, "done": done, "total": total})
+
+
+class _Seldom:
+    """Whether something is due, given that it was so many seconds ago; else it is owed."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = -seconds
+        self.is_owed = False
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        self.is_owed = now - self._last < self._seconds
+        if not self.is_owed:
+            self._last = now
+        return not self.is_owed
