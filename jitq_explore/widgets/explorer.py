@@ -17,7 +17,7 @@ from jitq_explore.widgets.live import Control, LiveRun
 from jitq_explore.widgets.selection import Selection, beginning
 
 
-class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
+class Explorer(anywidget.AnyWidget):
     """Steps through the stages of a recording; with a live run it also runs those to come.
 
     `stage` is the stage to begin with (default: the one that failed, else the first; of a run that
@@ -31,6 +31,8 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
     _esm = script()
     _css = style()
     state = traitlets.Dict().tag(sync=True)
+
+    _live: Control | None = None
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
         self._answers = (
             Answers.of(recording) if other is None else Answers.of_pair(recording, other, names)
         )
-        self._live = None if run is None else Control(run, self._send, self._show)
+        self._live = None if run is None else Control(run, self._tell, self._show)
         first = beginning(self._stages, has_failed=recording.error is not None)
         first = first if stage is None else first.choose(stage)
         super().__init__(state=first.to_dict())
@@ -85,12 +87,12 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The page and, for where no page can be (a saved notebook), drawing and text."""
-        data, *metadata = super()._repr_mimebundle_(**kwargs)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         data["text/plain"] = f"{self!r}\n\n{recording_text(self.recording)}"
         svg = self._answer("drawing", {"stage": self.selection.stage}).get("svg")
         if svg:
             data["image/svg+xml"] = svg
-        return data, *metadata
+        return data, metadata
 
     # State ----------------------------------------------------------------------------------------
 
@@ -98,7 +100,7 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
     def _stages(self) -> tuple[str, ...]:
         return tuple(self._answers.book.pages)
 
-    @traitlets.validate("state")  # type: ignore[untyped-decorator]
+    @traitlets.validate("state")
     def _checked(self, proposal: Any) -> dict[str, Any]:
         return Selection.from_dict(self._stages, proposal["value"]).to_dict()
 
@@ -133,7 +135,7 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
                 self._settled = new
                 selection = selection.last()
                 go = selection.stage
-            self._send({"event": "run", "run": self._run(), "go": go, "stale": stale})
+            self._tell({"event": "run", "run": self._run(), "go": go, "stale": stale})
             self.selection = selection
 
     # Messages -------------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
         if "ask" in content:
             arguments = {key: content[key] for key in content if key not in ("ask", "id")}
             answer = self._answer(content["ask"], arguments)
-            self._send({"id": content.get("id"), "answer": answer})
+            self._tell({"id": content.get("id"), "answer": answer})
         elif "do" in content and self._live is not None:
             self._live.do(content, self.state["stage"])
 
@@ -165,7 +167,7 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
         choices = [list(choice) for choice in self._live.run.qconfig_choices.items()]
         return {**run, "live": True, "busy": self._live.is_busy, "qconfigChoices": choices}
 
-    def _send(self, content: Mapping[str, object]) -> None:
+    def _tell(self, content: Mapping[str, object]) -> None:
         # In whatever thread: ipykernel hands what is sent to a thread of its own.
         self.send(content)
 

@@ -180,7 +180,11 @@ class Control:
         run.watch(self._reporter)
 
     def _finished(self, problem: str, said: list[str]) -> None:
-        self.show(True)
+        try:
+            self.show(True)
+        except Exception as error:
+            # A page that is told of the end, but not of what became, can still ask.
+            problem = problem or f"{type(error).__name__}: {error}"
         self._say_idle(problem, said)
 
     def _say_idle(self, problem: str, said: list[str] | None = None) -> None:
