@@ -164,8 +164,14 @@ class Explorer(anywidget.AnyWidget):
         run = cast("dict[str, Any]", self._answers.answer("run", {}))
         if self._live is None or "error" in run:
             return run
-        choices = [list(choice) for choice in self._live.run.qconfig_choices.items()]
-        return {**run, "live": True, "busy": self._live.is_busy, "qconfigChoices": choices}
+        live = self._live.run
+        return {
+            **run,
+            "live": True,
+            "busy": self._live.is_busy,
+            "toCome": list(live.to_come),
+            "qconfigChoices": [list(choice) for choice in live.qconfig_choices.items()],
+        }
 
     def _tell(self, content: Mapping[str, object]) -> None:
         # In whatever thread: ipykernel hands what is sent to a thread of its own.

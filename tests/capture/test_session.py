@@ -78,6 +78,13 @@ def test_the_stages_of_a_static_run_and_what_each_says_it_changed():
         run.step()
 
 
+def test_what_a_cell_ends_in_is_printed_in_a_line():
+    run = session("mlp")
+    assert repr(run.step()).startswith("<StageRecord fold_conv_bn: ")
+    assert repr(run.recording) == "<Recording static: fold_conv_bn>"
+    assert repr(run.recording.last).startswith("<Snapshot of 3 modules")
+
+
 def test_debug_stops_before_fusing_and_until_stops_after_a_stage():
     run = session("mlp", debug=True)
     assert "quant_finalize" not in run.stages
