@@ -135,8 +135,9 @@ class Explorer(anywidget.AnyWidget):
                 self._settled = new
                 selection = selection.last()
                 go = selection.stage
-            self._tell({"event": "run", "run": self._run(), "go": go, "stale": stale})
+            # First the state: then pages that go there have nothing to tell that is not known.
             self.selection = selection
+            self._tell({"event": "run", "run": self._run(), "go": go, "stale": stale})
 
     # Messages -------------------------------------------------------------------------------------
 
