@@ -43,6 +43,8 @@ class Explorer(anywidget.AnyWidget):
         other: Recording | None = None,
         names: tuple[str, str] = ("A", "B"),
     ) -> None:
+        # The page's messages, the cells and the run may each come in a thread of its own. What is
+        # locked: what is shown (taken first); the answers, which keep what they have worked out.
         self._state_lock = threading.RLock()
         self._answer_lock = threading.Lock()
         self._recording = self._settled = recording
@@ -125,7 +127,8 @@ class Explorer(anywidget.AnyWidget):
             stale = _stale(old, new)
             selection = self.selection
             if new is not old:
-                self._answers = Answers.of(new, self._answers)
+                with self._answer_lock:
+                    self._answers = Answers.of(new, self._answers)
                 self._recording = new
             selection = selection.with_stages(self._stages)
             if selection.node and selection.node.stage in stale:
@@ -162,7 +165,8 @@ class Explorer(anywidget.AnyWidget):
 
     def _run(self) -> dict[str, Any]:
         """The answer to "run", with what only a live run knows."""
-        run = cast("dict[str, Any]", self._answers.answer("run", {}))
+        with self._answer_lock:
+            run = cast("dict[str, Any]", self._answers.answer("run", {}))
         if self._live is None or "error" in run:
             return run
         live = self._live.run
