@@ -66,7 +66,11 @@ function makeChip(status, text) {
 
 /** The sign of a status alone, in its colour. */
 function makeSign(status) {
-  return make("span", { class: `jitq-count jitq-${status}`, title: NAME_OF[status], text: SIGN_OF[status] });
+  return make("span", {
+    class: `jitq-count jitq-${status}`,
+    title: NAME_OF[status],
+    text: SIGN_OF[status],
+  });
 }
 
 /** SVG text made by Python as an element; null where it is not well-formed or holds code. */
@@ -110,6 +114,11 @@ function isInside(path, module) {
 function pathsAround(path) {
   const names = path ? path.split(".") : [];
   return names.reduce((paths, _, at) => [...paths, names.slice(0, at + 1).join(".")], [""]);
+}
+
+/** The modules that nodes lie in and those around them, "" first. */
+function modulesOf(nodes) {
+  return [...new Set(["", ...nodes.flatMap(({ module }) => pathsAround(module))])];
 }
 
 function sameValue(one, other) {

@@ -19,7 +19,7 @@ const NOT_THERE = { nodes: [], gone: [] };
 
 /** One page: what is chosen (`state`) and the parts that show it. */
 class Page {
-  constructor(el, source, state, onState) {
+  constructor(el, source, state, { onState, level = 2 }) {
     this.source = source;
     this.onState = onState;
     this.state = { ...NO_STATE, ...state };
@@ -27,15 +27,18 @@ class Page {
     this.drawing = null;
     this.nodes = [];
     this.located = NOT_THERE;
+    this.notice = "";
     this.anchor = this.state.node;
-    this.answers = new Answers(source, (isLate) => this.showWaiting(isLate));
-    this.makeParts(el);
+    this.answers = new Answers(source, (text) => {
+      this.waiting.textContent = text;
+    });
+    this.makeParts(el, level);
     this.closeLive = source.live?.listen((message) => this.hear(message));
   }
 
   // Making -----------------------------------------------------------------------------------------
 
-  makeParts(el) {
+  makeParts(el, level) {
     this.root = make("div", {
       class: "jitq",
       tabindex: "-1",
@@ -43,7 +46,7 @@ class Page {
       "aria-label": "Quantization explorer",
       "data-lm-suppress-shortcuts": "true",
     });
-    this.strip = new Strip({ onStage: (stage) => this.goTo(stage) });
+    this.strip = new Strip({ onStage: (stage) => this.goTo(stage), level });
     this.live = new LiveBar((message) => this.source.live?.send(message));
     this.live.element.hidden = true;
     this.toolbar = new Toolbar(this.toolbarMoves());
@@ -112,7 +115,9 @@ class Page {
     this.run = run;
     this.stages = run.stages.map(({ name }) => name);
     if (!this.stages.includes(this.state.stage)) {
-      this.put({ stage: this.state.stage ? this.stages.at(-1) : (this.stages[1] ?? this.stages[0]) });
+      this.put({
+        stage: this.state.stage ? this.stages.at(-1) : (this.stages[1] ?? this.stages[0]),
+      });
     }
     this.strip.show(run, this.state.stage);
     this.live.show(run);
@@ -133,7 +138,7 @@ class Page {
     const next = { ...old, ...changes };
     if (sameValue(old, next)) return;
     this.put(changes);
-    await this.showChange(old);
+    if (this.run) await this.showChange(old);
   }
 
   /** A state that was set from outside. */
@@ -158,6 +163,7 @@ class Page {
 
   /** Select a node {stage, id, gone}, at its stage; null: none. */
   async selectNode(node, isFromGraph = false) {
+    if (node && !this.stages.includes(node.stage)) return;
     const chosen = node && { stage: node.stage, id: node.id, gone: Boolean(node.gone) };
     this.anchor = chosen;
     this.isFromGraph = isFromGraph;
@@ -190,10 +196,14 @@ class Page {
   selectRow(row) {
     const has = (stage) => row.at[stage]?.length > 0;
     const home = this.stages.indexOf(row.stage);
-    const away = (stage) => Math.abs(this.stages.indexOf(stage) - (home < 0 ? this.stages.indexOf(this.state.stage) : home));
+    const away = (stage) =>
+      Math.abs(
+        this.stages.indexOf(stage) - (home < 0 ? this.stages.indexOf(this.state.stage) : home),
+      );
     const nearest = this.stages.filter(has).sort((a, b) => away(a) - away(b))[0];
     const stage = has(this.state.stage) ? this.state.stage : nearest;
     if (stage) this.selectNode({ stage, id: row.at[stage][0], gone: false });
+    else if (home >= 0) this.goTo(row.stage);
   }
 
   stepHit(direction) {
@@ -204,30 +214,37 @@ class Page {
   }
 
   setFolds(folds) {
-    this.change({ folds: this.nearestFolds(folds) });
+    this.change({ folds: this.nearestFolds([...folds].sort()) });
   }
 
   toggleFold(path) {
     if (!path || !this.drawing) return;
     const { folds } = this.drawing;
     const isFolded = folds.includes(path);
-    const next = isFolded ? folds.filter((one) => one !== path) : [...folds, path];
-    this.setFolds(next.sort());
+    this.setFolds(isFolded ? folds.filter((one) => one !== path) : [...folds, path]);
   }
 
   unfold(paths) {
     if (this.drawing) this.setFolds(this.drawing.folds.filter((path) => !paths.includes(path)));
   }
 
-  /** Of the fold states that this home has drawings of, the one most like the wanted. */
+  /** The wanted folds or, in a home with drawings of some fold states alone, what is most like. */
   nearestFolds(wanted) {
     const { states } = this.source;
-    if (!states?.length) return wanted;
+    this.notice = "";
+    if (!states || states.some((state) => sameValue(state, wanted))) return wanted;
+    this.notice = "this page has drawings of some fold states only; a notebook has them all";
+    const present = this.drawing?.folds ?? [];
+    const isFolding = wanted.length > present.length;
     const unlike = (state) =>
-      state.filter((path) => !wanted.includes(path)).length + wanted.filter((path) => !state.includes(path)).length;
-    const nearest = [...states].sort((a, b) => unlike(a) - unlike(b))[0];
-    if (unlike(nearest)) this.say("this page has drawings of some fold states alone; a notebook has them all");
-    return nearest;
+      state.filter((path) => !wanted.includes(path)).length +
+      wanted.filter((path) => !state.includes(path)).length;
+    const further = states.filter(({ length }) =>
+      isFolding ? length > present.length : length < present.length,
+    );
+    const [nearest] = further.sort((one, other) => unlike(one) - unlike(other));
+    if (!nearest) this.say(this.notice);
+    return nearest ?? this.state.folds;
   }
 
   /** Give up, one after the other: the search, the selection. */
@@ -270,15 +287,12 @@ class Page {
     await Promise.all(jobs);
   }
 
-  sides() {
-    const isFirst = this.state.stage === this.stages[0];
-    return this.state.side === "both" && !isFirst ? ["before", "after"] : ["union"];
-  }
-
   drawingAsks(stage) {
-    const { folds } = this.state;
-    const sides = stage === this.stages[0] ? ["union"] : this.sides();
-    return sides.map((side) => ["drawing", { stage, folds, side }]);
+    const { folds, side } = this.state;
+    // Before the first stage there is nothing, unless it is the first of two runs.
+    const isAlone = stage === this.stages[0] && !this.run.runs;
+    const sides = side === "both" && !isAlone ? ["before", "after"] : ["union"];
+    return sides.map((one) => ["drawing", { stage, folds, side: one }]);
   }
 
   /** The drawings of the stage, then all that is shown in them. */
@@ -295,9 +309,9 @@ class Page {
     this.toolbar.showModules(this.nodes);
     this.toolbar.showState(this.state);
     this.drawing = found[0].error === undefined ? found[0] : null;
-    this.toolbar.showFolds(this.drawing?.regions ?? [], this.drawing?.folds ?? []);
+    if (this.drawing) this.toolbar.showFolds(this.drawing.regions, this.drawing.folds);
     const problem = found.map((one) => one.error ?? one.problem).find(Boolean) ?? "";
-    this.say(problem ? "" : (this.drawing?.note ?? ""));
+    this.say(problem ? "" : [this.notice, this.drawing.note].filter(Boolean).join("; "));
     this.showInstead(problem, stage);
     if (!problem) {
       this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes });
@@ -310,24 +324,33 @@ class Page {
   }
 
   panes(drawings, stage) {
-    if (drawings.length < 2) return [{ drawing: drawings[0], label: "" }];
     const before = this.stages[this.stages.indexOf(stage) - 1];
-    const labels = [`before: ${before}`, `after: ${stage}`];
-    return drawings.map((drawing, at) => ({ drawing, label: labels[at] }));
+    const names = this.run.runs ?? [before, stage];
+    const what = this.run.runs ? ["A", "B"] : ["before", "after"];
+    const label = (at) => (drawings.length > 1 ? `${what[at]}: ${names[at]}` : "");
+    return drawings.map((drawing, at) => ({ drawing, label: label(at) }));
   }
 
   /** Where there is no drawing: why, and the text of the graph. */
   async showInstead(problem, stage) {
+    const isWanted = this.ticket("instead");
+    // What was there stays until the text is.
+    const answer = problem ? await this.answers.get("text", { stage, what: "ir" }) : null;
+    if (!isWanted()) return;
     this.graphRoot.hidden = Boolean(problem);
     this.instead.hidden = !problem;
     if (!problem) return;
-    const isWanted = this.ticket("instead");
-    const alarm = make("div", { class: "jitq-alarm", role: "alert" });
-    alarm.append(make("b", { text: "No drawing: " }), problem, " The text of the graph is below.");
-    const answer = await this.answers.get("text", { stage, what: "ir" });
-    if (!isWanted()) return;
-    const listing = answer.error === undefined ? new TextView(answer, (found) => this.selectHere(found)).element : answer.error;
-    this.instead.replaceChildren(alarm, listing);
+    const said = [
+      make("b", { text: "No drawing: " }),
+      problem,
+      ". The text of the graph is below.",
+    ];
+    const alarm = make("div", { class: "jitq-alarm", role: "alert" }, ...said);
+    const hasText = answer.error === undefined;
+    const text = hasText
+      ? new TextView(answer, (found) => this.selectHere(found)).element
+      : answer.error;
+    this.instead.replaceChildren(alarm, text);
   }
 
   showSearch() {
@@ -340,15 +363,19 @@ class Page {
     const isWanted = this.ticket("node");
     const { stage } = this.state;
     const { anchor, isFromGraph } = this;
-    this.located = anchor ? await locate(this.answers, this.stages, anchor, stage) : NOT_THERE;
+    const located = anchor ? await this.locate(anchor, stage) : NOT_THERE;
     if (!isWanted()) return;
+    this.located = located;
     this.graph.select(this.located, { center: !isFromGraph });
     this.tabs.mark(this.located);
     if (!anchor) {
-      this.details.showStage(stage, this.nodes, (node) => this.boxOf(node) !== undefined);
+      const title = this.run.runs ? `How the runs differ after ${stage}` : `What ${stage} did`;
+      this.details.showStage(stage, title, this.nodes, (node) => this.boxOf(node) !== undefined);
       return;
     }
-    const [id, gone] = this.located.nodes.length ? [this.located.nodes[0], false] : [this.located.gone[0], true];
+    const [id, gone] = this.located.nodes.length
+      ? [this.located.nodes[0], false]
+      : [this.located.gone[0], true];
     if (id === undefined) {
       this.details.showAbsent(anchor, stage);
       return;
@@ -357,6 +384,11 @@ class Page {
     if (!sameValue(node, this.state.node)) this.put({ node });
     const answer = await this.answers.get("details", { stage, node: id, gone });
     if (isWanted()) this.details.show(answer, { node, run: this.run, ...this.boxAround(node) });
+  }
+
+  locate(node, stage) {
+    if (this.run.runs) return locateInPair(this.answers, node, stage);
+    return locate(this.answers, this.stages, node, stage);
   }
 
   /** All nodes that share the box of a node, and the modules that the box stands for. */
@@ -375,7 +407,9 @@ class Page {
   prefetch() {
     const here = this.stages.indexOf(this.state.stage);
     const others = this.stages.filter((stage) => stage !== this.state.stage);
-    others.sort((a, b) => Math.abs(this.stages.indexOf(a) - here) - Math.abs(this.stages.indexOf(b) - here));
+    others.sort(
+      (a, b) => Math.abs(this.stages.indexOf(a) - here) - Math.abs(this.stages.indexOf(b) - here),
+    );
     const asks = others.flatMap((stage) => [
       ...this.drawingAsks(stage),
       ["nodes", { stage }],
@@ -389,10 +423,6 @@ class Page {
     this.note.textContent = text;
   }
 
-  showWaiting(isLate) {
-    this.waiting.textContent = isLate ? "Waiting for the kernel …" : "";
-  }
-
   // Living -----------------------------------------------------------------------------------------
 
   /** What the kernel says of its own accord. */
@@ -400,14 +430,21 @@ class Page {
     if (!this.run || this.isClosed) return;
     if (message.event === "run") this.takeInRun(message);
     else if (message.event === "progress") this.live.showProgress(message);
-    else if (message.event === "idle") this.live.rest(message);
+    else if (message.event === "idle") this.rest(message);
+  }
+
+  rest(message) {
+    this.run.busy = false;
+    this.live.rest(message);
+    this.prefetch();
   }
 
   takeInRun({ run, go, stale = [] }) {
     this.answers.drop(stale);
     if (go && run.stages.some(({ name }) => name === go)) this.put({ stage: go });
     // Where the selected node's own stage is no more, it cannot be followed.
-    const isKnown = ({ stage }) => run.stages.some(({ name }) => name === stage) && !stale.includes(stage);
+    const isKnown = ({ stage }) =>
+      run.stages.some(({ name }) => name === stage) && !stale.includes(stage);
     if (this.anchor && !isKnown(this.anchor)) {
       this.anchor = null;
       this.put({ node: null });
@@ -462,11 +499,11 @@ function splitter(main) {
 }
 
 /**
- * Show the page in `el`. `source`: {ask, live}; `options.onState(state)` hears of every choice.
- * Returns {setState, close}.
+ * Show the page in `el`. `source`: {ask, live}; `options.onState(state)` hears of every choice,
+ * `options.level` is that of the heading. Returns {ready, setState, close}.
  */
 export function open(el, source, state = {}, options = {}) {
-  const page = new Page(el, source, state, options.onState);
+  const page = new Page(el, source, state, options);
   const ready = page.begin();
   return { ready, setState: (next) => page.setState(next), close: () => page.close() };
 }

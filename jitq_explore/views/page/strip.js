@@ -1,12 +1,15 @@
 // The head of the page: what run this is, its stages, and what a live run is doing.
 
+const MOST_SAID = 4; // warnings shown above the graph
+
 /** The heading and one card a stage. */
 class Strip {
-  constructor({ onStage }) {
+  constructor({ onStage, level }) {
     this.onStage = onStage;
+    this.level = level;
     this.heading = make("header", { class: "jitq-heading" });
     this.cards = make("ol", { class: "jitq-cards" });
-    this.summary = make("div", { class: "jitq-summary" });
+    this.summary = make("div", { class: "jitq-summary", "aria-live": "polite" });
     const nav = make("nav", { class: "jitq-strip", "aria-label": "Stages" }, this.cards);
     this.parts = [this.heading, nav, this.summary];
   }
@@ -15,7 +18,12 @@ class Strip {
   show(run, stage) {
     this.run = run;
     this.heading.replaceChildren(
-      make("span", { class: "jitq-title", role: "heading", "aria-level": "2", text: run.title }),
+      make("span", {
+        class: "jitq-title",
+        role: "heading",
+        "aria-level": this.level,
+        text: run.title,
+      }),
       ...this.runNames(run.runs),
       make("span", { class: "jitq-quiet", text: run.facts.join(" · ") }),
     );
@@ -63,7 +71,11 @@ class Strip {
       make(
         "div",
         { class: "jitq-card jitq-card-to-come" },
-        make("span", { class: "jitq-card-line" }, make("span", { class: "jitq-card-name", text: name })),
+        make(
+          "span",
+          { class: "jitq-card-line" },
+          make("span", { class: "jitq-card-name", text: name }),
+        ),
         make("span", { class: "jitq-card-line", text: "to come" }),
       ),
     );
@@ -86,11 +98,15 @@ class Strip {
 
 /** The second line of a card: signed counts in their colours, or the label in words. */
 function outcomeOf(stage) {
-  if (stage.outcome === "failed") return [make("b", { text: `${FAILED} ${stage.label || "failed"}` })];
+  if (stage.outcome === "failed")
+    return [make("b", { text: `${FAILED} ${stage.label || "failed"}` })];
   const words = stage.label.split(" ");
-  if (!words.every((word) => /^[+−~-][\d,.]+$/.test(word))) return [make("span", { text: stage.label })];
+  if (!words.every((word) => /^[+−~-][\d,.]+$/.test(word)))
+    return [make("span", { text: stage.label })];
   const status = { "+": "added", "−": "removed", "-": "removed", "~": "changed" };
-  return words.map((word) => make("span", { class: `jitq-count jitq-${status[word[0]]}`, text: word }));
+  return words.map((word) =>
+    make("span", { class: `jitq-count jitq-${status[word[0]]}`, text: word }),
+  );
 }
 
 function timeOf(stage) {
@@ -142,7 +158,9 @@ function summaryOf(stage) {
 class LiveBar {
   constructor(send) {
     this.send = send;
-    this.next = makeButton("", () => this.begin({ do: "step" }), { class: "jitq-button jitq-main" });
+    this.next = makeButton("", () => this.begin({ do: "step" }), {
+      class: "jitq-button jitq-primary",
+    });
     this.toEnd = makeButton("Run to the end", () => this.begin({ do: "run" }));
     this.stop = makeButton("Stop", () => this.send({ do: "stop" }));
     this.back = makeButton("Step back", () => this.begin({ do: "back" }));
@@ -162,6 +180,7 @@ class LiveBar {
 
   /** Ask for something that takes a while: until the kernel says more, no second thing. */
   begin(message) {
+    if (this.isBusy) return;
     this.problem.replaceChildren();
     this.said.replaceChildren();
     this.setBusy(true);
@@ -171,11 +190,14 @@ class LiveBar {
   show(run) {
     this.run = run;
     this.element.hidden = !run.live;
-    this.next.textContent = run.toCome.length ? `Run next: ${run.toCome[0]}` : "All stages have run";
+    this.next.textContent = run.toCome.length
+      ? `Run next: ${run.toCome[0]}`
+      : "All stages have run";
     this.setBusy(run.busy);
   }
 
   setBusy(isBusy) {
+    this.isBusy = isBusy;
     const hasFailed = this.run.stages.some((stage) => stage.error);
     const canRun = this.run.toCome.length > 0 && !hasFailed && !isBusy;
     this.next.disabled = this.toEnd.disabled = !canRun;
@@ -198,8 +220,16 @@ class LiveBar {
   /** The kernel has nothing more to do; what went wrong and what it warned of. */
   rest({ problem, said = [] }) {
     this.setBusy(false);
-    const alarm = make("div", { class: "jitq-alarm" }, make("b", { text: `${FAILED} ` }), problem || "");
+    const alarm = make(
+      "div",
+      { class: "jitq-alarm" },
+      make("b", { text: `${FAILED} ` }),
+      problem || "",
+    );
     this.problem.replaceChildren(...(problem ? [alarm] : []));
-    this.said.replaceChildren(...said.map((text) => make("div", { class: "jitq-message", text })));
+    const more = said.length - MOST_SAID;
+    const lines = said.slice(0, MOST_SAID);
+    if (more > 0) lines.push(`and ${plural(more, "more message")}: see Messages`);
+    this.said.replaceChildren(...lines.map((text) => make("div", { class: "jitq-message", text })));
   }
 }

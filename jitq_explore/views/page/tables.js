@@ -5,18 +5,20 @@ const ROWS_AROUND = 12; // rendered above and below what is in sight
 const WIDEST_CELL = 40; // characters
 const CHARACTER_WIDTH = 7.4; // pixels, at most so much on average
 
-/** `onRow(row)`: a row was chosen. */
+/** `onRow(row)`: a row was chosen; `words` and `sorting` as a view of the same table had them. */
 class TableView {
-  constructor(answer, onRow) {
+  constructor(answer, onRow, { words = "", sorting = { column: -1, isDown: false } } = {}) {
     this.answer = answer;
     this.onRow = onRow;
-    this.words = "";
+    this.words = words;
     this.module = "";
-    this.sorting = { column: -1, isDown: false };
+    this.sorting = sorting;
     this.marked = new Set();
     this.focused = -1;
     this.texts = answer.rows.map((row) => row.cells.map(cellText).join(" ").toLowerCase());
     this.makeParts();
+    this.filter.value = words;
+    this.showSorting();
     this.arrange();
   }
 
@@ -30,7 +32,10 @@ class TableView {
       oninput: () => this.setWords(this.filter.value),
     });
     this.count = make("span", { class: "jitq-quiet", role: "status" });
-    const said = make("span", { class: "jitq-quiet", text: [note, hint].filter(Boolean).join(" · ") });
+    const said = make("span", {
+      class: "jitq-quiet",
+      text: [note, hint].filter(Boolean).join(" · "),
+    });
     const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, said);
     this.body = make("tbody");
     this.heads = columns.map((column, at) => this.head(column, at));
@@ -48,7 +53,11 @@ class TableView {
       this.body,
     );
     this.table.style.width = `${widths.reduce((a, b) => a + b, 0)}px`;
-    this.scroll = make("div", { class: "jitq-scroll jitq-table-scroll", onscroll: () => this.render() }, this.table);
+    this.scroll = make(
+      "div",
+      { class: "jitq-scroll jitq-table-scroll", onscroll: () => this.render() },
+      this.table,
+    );
     this.scroll.addEventListener("keydown", (event) => this.key(event));
     this.element = make("div", {}, bar, this.scroll);
     this.watcher = new ResizeObserver(() => this.render());
@@ -56,8 +65,15 @@ class TableView {
   }
 
   head({ label, hint, kind }, at) {
-    const button = makeButton(label, () => this.sortBy(at), { class: "jitq-sort", title: hint || null });
-    const head = { scope: "col", class: kind === "number" ? "jitq-number" : null, "aria-sort": "none" };
+    const button = makeButton(label, () => this.sortBy(at), {
+      class: "jitq-sort",
+      title: hint || null,
+    });
+    const head = {
+      scope: "col",
+      class: kind === "number" ? "jitq-number" : null,
+      "aria-sort": "none",
+    };
     return make("th", head, button);
   }
 
@@ -65,7 +81,8 @@ class TableView {
   widths() {
     return this.answer.columns.map(({ label }, at) => {
       let longest = label.length + 2;
-      for (const { cells } of this.answer.rows) longest = Math.max(longest, cellText(cells[at]).length);
+      for (const { cells } of this.answer.rows)
+        longest = Math.max(longest, cellText(cells[at]).length);
       return 20 + Math.ceil(Math.min(longest, WIDEST_CELL) * CHARACTER_WIDTH);
     });
   }
@@ -86,11 +103,15 @@ class TableView {
     // A third click brings back the order of the graph.
     if (column !== old) this.sorting = { column, isDown: false };
     else this.sorting = isDown ? { column: -1, isDown: false } : { column, isDown: true };
+    this.showSorting();
+    this.arrange();
+  }
+
+  showSorting() {
+    const order = this.sorting.isDown ? "descending" : "ascending";
     this.heads.forEach((head, at) => {
-      const order = this.sorting.isDown ? "descending" : "ascending";
       head.setAttribute("aria-sort", at === this.sorting.column ? order : "none");
     });
-    this.arrange();
   }
 
   /** Which rows are shown, in which order. */
@@ -152,7 +173,8 @@ class TableView {
   /** One row is a stop of the Tab key: the one last gone to, else the marked one, else the first. */
   setStop() {
     const rows = [...this.body.querySelectorAll(".jitq-row")];
-    const stop = this.rowAt(this.focused) ?? rows.find((row) => row.matches(".jitq-here")) ?? rows[0];
+    const stop =
+      this.rowAt(this.focused) ?? rows.find((row) => row.matches(".jitq-here")) ?? rows[0];
     for (const row of rows) row.tabIndex = row === stop ? 0 : -1;
   }
 
@@ -198,10 +220,12 @@ class TableView {
     this.render();
   }
 
-  /** Mark the rows about the nodes {nodes} of a stage, and bring the first of them into sight. */
+  /** Mark the rows about the nodes {nodes} of a stage, or about the stage itself, and bring the first of them into sight. */
   mark(stage, { nodes }) {
     const wanted = new Set(nodes);
-    const isAbout = (row) => (row.at[stage] ?? []).some((id) => wanted.has(id));
+    const isAboutStage = (row) => row.stage === stage && !Object.keys(row.at).length;
+    const isAbout = (row) =>
+      isAboutStage(row) || (row.at[stage] ?? []).some((id) => wanted.has(id));
     const rows = this.answer.rows;
     this.marked = new Set(rows.map((_, at) => at).filter((at) => isAbout(rows[at])));
     const position = this.shown.findIndex((at) => this.marked.has(at));
@@ -231,7 +255,11 @@ function cellOf(cell, { kind }, isBad) {
   const text = cellText(cell);
   const classes = [kind === "number" && "jitq-number", isBad && "jitq-bad"].filter(Boolean);
   const title = text.length > WIDEST_CELL / 2 ? text : null;
-  return make("td", { class: classes.join(" ") || null, title, text: isBad ? `${FAILED} ${text}` : text });
+  return make("td", {
+    class: classes.join(" ") || null,
+    title,
+    text: isBad ? `${FAILED} ${text}` : text,
+  });
 }
 
 /** Numbers by size, all else by its text; what is missing comes last, whichever way it is turned. */
