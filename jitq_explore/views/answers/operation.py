@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from jitq_explore.snapshots.diff import Match
 from jitq_explore.snapshots.graph import (
+    OBSERVE,
     Attribute,
     Graph,
     Node,
@@ -23,26 +24,34 @@ from jitq_explore.views.printable import shorten_end
 
 _LONG = 200
 _MANY = 12
+_NAMES = {OBSERVE: ("observed",), "prim::If": ("condition",), "prim::GetAttr": ("of",)}
 
 
 def operation_sections(page: Page, node: Node, gone: bool) -> Iterator[dict[str, object]]:
     """What changed first, then the node as it is."""
     match = _match(page, node, gone)
-    old = match.before[0] if match is not None and len(match.before) == 1 else None
-    snapshot = page.snapshot(gone)
+    old = _same_op(match, node) if match is not None else None
     if match is not None:
         yield from _changes(match)
     attributes = list(_attributes(node.attributes, old.attributes if old else {}))
     if attributes:
         yield pairs("Attributes", attributes, "What is fixed in the node itself")
     if node.inputs:
-        yield pairs("Inputs", _inputs(snapshot, node, page, old), "The values it takes")
+        yield pairs("Inputs", _inputs(page, node, gone, old), "The values it takes")
     if node.outputs:
-        yield pairs("Outputs", _outputs(snapshot.graph(), node), "The values it makes")
+        yield pairs("Outputs", _outputs(page, node, gone), "The values it makes")
 
 
 def _match(page: Page, node: Node, gone: bool) -> Match | None:
     return page.diff.match_after.get(node.id) if page.diff is not None and not gone else None
+
+
+def _same_op(match: Match, node: Node) -> Node | None:
+    """The node of a match that this one can be compared with, input by input."""
+    if len(match.before) == 1:
+        return match.before[0]
+    alike = [old for old in match.before if old.kind == node.kind]
+    return alike[0] if len(alike) == len(match.after) == 1 else None
 
 
 def _changes(match: Match) -> Iterator[dict[str, object]]:
@@ -66,21 +75,21 @@ def _attributes(
         yield pair_row(name, "", shorten_end(show_attribute(old[name]), _LONG))
 
 
-def _inputs(
-    snapshot: Snapshot, node: Node, page: Page, old: Node | None
-) -> Iterator[dict[str, object]]:
+def _inputs(page: Page, node: Node, gone: bool, old: Node | None) -> Iterator[dict[str, object]]:
+    snapshot = page.snapshot(gone)
     graph = snapshot.graph()
-    names = labels.argument_names(node)
+    names = _NAMES.get(node.kind) or labels.argument_names(node)
     was = page.before if old is not None else None
     for position, value in enumerate(node.inputs):
         maker = graph.producers.get(value)
         name = names[position] if position < len(names) else f"input {position}"
-        old_text = _old_text(was, old, position, len(node.inputs))
+        is_fixed = bool(_fixed_text(snapshot, value))
+        old_text = _old_text(was, old, position, len(node.inputs)) if is_fixed else None
         yield pair_row(
             name,
             labels.dtype_name(name, _value_text(snapshot, value)),
             labels.dtype_name(name, old_text) if old_text is not None else None,
-            maker.id if maker is not None else None,
+            page.lead(maker, gone) if maker is not None else None,
             _fed_by(graph, value, maker),
         )
 
@@ -138,20 +147,23 @@ def _fed_by(graph: Graph, value: str, maker: Node | None) -> str:
     return "an input of the model" if value in graph.inputs else "an input of the block"
 
 
-def _outputs(graph: Graph, node: Node) -> Iterator[dict[str, object]]:
+def _outputs(page: Page, node: Node, gone: bool) -> Iterator[dict[str, object]]:
+    graph = page.snapshot(gone).graph()
     for position, value in enumerate(node.outputs):
         known = graph.values[value]
         label = "result" if len(node.outputs) == 1 else f"result {position}"
         yield pair_row(label, f"%{known.debug_name} : {known.type}")
+        if node.kind == "prim::GetAttr" and (held := _fixed_text(page.snapshot(gone), value)):
+            yield pair_row("what it is", held, hint="What the model holds under that name")
         users = graph.consumers.get(value, ())
-        yield from _users(users)
+        yield from _users(page, users, gone)
         if value in graph.outputs:
             yield pair_row("returned", "an output of the model")
 
 
-def _users(users: Sequence[Node]) -> Iterator[dict[str, object]]:
+def _users(page: Page, users: Sequence[Node], gone: bool) -> Iterator[dict[str, object]]:
     for user in users[:_MANY]:
         path = f" in {user.module_path}" if user.module_path else ""
-        yield pair_row("taken by", f"{user.kind}{path}", node=user.id)
+        yield pair_row("taken by", f"{user.kind}{path}", node=page.lead(user, gone))
     if len(users) > _MANY:
         yield pair_row("taken by", f"{len(users) - _MANY} more")

@@ -11,6 +11,7 @@ from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.quant_node import QuantNode, role_of
 from jitq_explore.snapshots.quant_nodes import quant_nodes
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.views.answers.channels import channel_section
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.sections import pair_row, pairs
 from jitq_explore.views.answers.whereabouts import of_observed_values, of_quant_nodes
@@ -55,12 +56,13 @@ def quantization_sections(
         title = f"Observed {seen.role} %{seen.value}"
         # What the node itself says need not be said twice.
         rows = _of_reading(reading) if own is None else _range_rows(reading)
-        yield pairs(printable(title), rows, _about(reading))
+        yield pairs(printable(title), rows, _about(recording, stage, reading))
         yield from _histogram(reading)
+        yield from channel_section(reading)
 
 
 def _known(book: Book, recording: Recording) -> _Known:
-    key = "observed", recording.mode, id(recording)
+    key = "observed", id(recording)
     if key not in book.kept:
         values: dict[tuple[str, str], list[ObservedValue]] = {}
         for seen, where in zip(
@@ -153,15 +155,26 @@ def clip_points(reading: ObserverReading) -> tuple[float, float] | None:
     return scale * (low - zero), scale * (high - zero)
 
 
-def _about(reading: ObserverReading) -> str:
-    return printable(f"As the {reading.short_class} at {reading.path} saw it")
+def coarser(counts: Sequence[float], most: int = 256) -> list[float]:
+    """Counts in fewer bins, all equally wide: more than a page is wide cannot be seen."""
+    size = next(
+        n for n in range(1, len(counts) + 1) if len(counts) % n == 0 and len(counts) <= n * most
+    )
+    return [sum(counts[k : k + size]) for k in range(0, len(counts), size)]
+
+
+def _about(recording: Recording, stage: str, reading: ObserverReading) -> str:
+    is_there = reading.path in recording.snapshot(stage).readings
+    when = "by the end of this stage" if is_there else "at last"
+    return printable(f"What the {reading.short_class} at {reading.path} had seen {when}")
 
 
 def _histogram(reading: ObserverReading) -> Iterator[dict[str, object]]:
     seen = reading.histogram
     if seen is None or not seen.counts:
         return
-    count = len(seen.counts)
+    counts = coarser(seen.counts)
+    count = len(counts)
     width = (seen.high - seen.low) / count
     ends = clip_points(reading) or (seen.low, seen.high)
     yield {
@@ -169,7 +182,7 @@ def _histogram(reading: ObserverReading) -> Iterator[dict[str, object]]:
         "title": "Histogram",
         "hint": "How often which numbers were seen; what lies outside of the two marks is cut off",
         "edges": [plain_number(seen.low + width * number) for number in range(count + 1)],
-        "counts": [plain_number(each) for each in seen.counts],
+        "counts": [plain_number(each) for each in counts],
         "low": plain_number(ends[0]),
         "high": plain_number(ends[1]),
         "unit": "",
