@@ -87,6 +87,17 @@ def test_a_slow_calibration_is_run_stopped_taken_back_and_run_again(lab, explore
     expect(card(explorer, "calibrate")).to_have_attribute("aria-current", "step")
     lab.run_cell("taken_back = session.back()")
     expect(card(explorer, "constant_propagation")).to_have_attribute("aria-current", "step")
+
+    # Another qconfig for one layer: another session, as far as the stage shown.
+    card(explorer, "insert_observers").click()
+    explorer.get_by_role("tab", name="qconfig").click()
+    form = explorer.get_by_role("tabpanel")
+    form.get_by_label("qconfig", exact=True).select_option("none")
+    form.get_by_role("button", name="Rerun").click()
+    expect(explorer.get_by_label("Stages").get_by_text("to come")).to_have_count(5)
+    assert lab.run_cell("print(explorer.session is session, explorer.recording.names)") == (
+        "False ('fold_conv_bn', 'insert_observers')\n"
+    )
     assert not lab.errors
     assert not lab.red
     assert not lab.console_errors
