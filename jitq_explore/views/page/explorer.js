@@ -67,6 +67,7 @@ class Page {
     this.root.append(...this.strip.parts, ...parts, this.tabs.element, this.help);
     this.root.addEventListener("keydown", (event) => pressedFirst(this, event), true);
     this.root.addEventListener("keydown", (event) => pressed(this, event));
+    numberLandmarks(this.root);
     el.append(this.root);
     this.graph = new GraphView(this.graphRoot, {
       onSelect: (found) => this.selectBox(found),
@@ -463,6 +464,20 @@ class Page {
   }
 }
 
+/**
+ * Several explorers in one document tell their landmarks apart by a number. It is kept in the
+ * document, since each of them may be a module of its own.
+ */
+function numberLandmarks(root) {
+  const { dataset } = document.documentElement;
+  const number = Number(dataset.jitqExplorers ?? 0) + 1;
+  dataset.jitqExplorers = String(number);
+  if (number === 1) return;
+  for (const landmark of [root, ...root.querySelectorAll("nav, section, [role=search]")]) {
+    landmark.setAttribute("aria-label", `${landmark.getAttribute("aria-label")} (${number})`);
+  }
+}
+
 /** A handle between graph and details: dragged, or moved by the arrow keys. */
 function splitter(main) {
   const handle = make("div", {
@@ -511,16 +526,26 @@ export function open(el, source, state = {}, options = {}) {
 /** The page as an anywidget. */
 function render({ model, el }) {
   const source = fromKernel(model);
+  // Choices come faster than a kernel answers: only the newest is told to it, and what it says
+  // back of that is no news.
   let saving = null;
+  let told = null;
   const page = open(el, source, model.get("state") ?? {}, {
     onState(state) {
-      if (sameValue(state, model.get("state"))) return;
-      model.set("state", state);
       clearTimeout(saving);
-      saving = setTimeout(() => model.save_changes(), 100);
+      saving = setTimeout(() => {
+        told = state;
+        model.set("state", state);
+        model.save_changes();
+      }, 100);
     },
   });
-  const hear = () => page.setState(model.get("state") ?? {});
+  const hear = () => {
+    const state = model.get("state") ?? {};
+    if (sameValue(state, told)) return;
+    clearTimeout(saving);
+    page.setState(state);
+  };
   model.on("change:state", hear);
   return () => {
     clearTimeout(saving);

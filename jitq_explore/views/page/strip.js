@@ -7,7 +7,7 @@ class Strip {
   constructor({ onStage, level }) {
     this.onStage = onStage;
     this.level = level;
-    this.heading = make("header", { class: "jitq-heading" });
+    this.heading = make("div", { class: "jitq-heading" });
     this.cards = make("ol", { class: "jitq-cards" });
     this.summary = make("div", { class: "jitq-summary", "aria-live": "polite" });
     const nav = make("nav", { class: "jitq-strip", "aria-label": "Stages" }, this.cards);

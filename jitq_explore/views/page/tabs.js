@@ -148,7 +148,14 @@ class Tabs {
     const view = this.views.get(isText ? `${this.open} ${this.stage}` : this.open);
     if (!view || this.panel.firstElementChild !== view.element) return;
     if (isText) view.mark(located);
-    else view.mark(this.stage, located);
+    else view.mark(this.stage, this.stageBefore(), located);
+  }
+
+  /** The stage before the one shown; "" for the first, and where two runs are compared. */
+  stageBefore() {
+    if (this.run.runs) return "";
+    const at = this.run.stages.findIndex(({ name }) => name === this.stage);
+    return this.run.stages[at - 1]?.name ?? "";
   }
 
   destroy() {
