@@ -328,7 +328,8 @@ class Page {
     const before = this.stages[this.stages.indexOf(stage) - 1];
     const names = this.run.runs ?? [before, stage];
     const what = this.run.runs ? ["A", "B"] : ["before", "after"];
-    const label = (at) => (drawings.length > 1 ? `${what[at]}: ${names[at]}` : "");
+    const both = (at) => (what[at] === names[at] ? what[at] : `${what[at]}: ${names[at]}`);
+    const label = (at) => (drawings.length > 1 ? both(at) : "");
     return drawings.map((drawing, at) => ({ drawing, label: label(at) }));
   }
 

@@ -34,7 +34,7 @@ class Strip {
   }
 
   runNames(runs) {
-    if (!runs) return [];
+    if (!runs || sameValue(runs, ["A", "B"])) return [];
     const named = runs.map((name, at) => [
       make("b", { class: "jitq-run", text: at ? "B" : "A" }),
       make("span", { text: name }),
@@ -44,7 +44,6 @@ class Strip {
 
   card(stage) {
     const name = [make("span", { class: "jitq-card-name", text: stage.name })];
-    if (stage.only) name.push(make("span", { class: "jitq-run", text: `only ${stage.only}` }));
     if (stage.findings) {
       const title = plural(stage.findings, "finding");
       name.push(make("span", { class: "jitq-found", title, text: `${FAILED} ${stage.findings}` }));
