@@ -14,7 +14,8 @@ from torch import nn
 
 from jitq_explore import __version__
 from jitq_explore.capture.named_qconfigs import DYNAMIC, STATIC, make_qconfig
-from jitq_explore.cli import find_tour, main
+from jitq_explore.cli import main
+from jitq_explore.cli.lab import find_tour
 from jitq_explore.snapshots.archive import load, save
 
 
