@@ -1,0 +1,175 @@
+// The panel about the selected node.
+
+/** `on` is told: node {stage, id, gone}, requantize {key, qconfig}, unfold [path]. */
+class Details {
+  constructor(on) {
+    this.on = on;
+    this.element = make("section", { class: "jitq-details", "aria-label": "Details of the node", tabindex: "0" });
+    this.showNothing();
+  }
+
+  showNothing(text = "Select a node in the graph, a table or the text: what is known of it is shown here.") {
+    this.element.replaceChildren(make("p", { class: "jitq-quiet", text }));
+  }
+
+  /**
+   * `answer` of the ask "details" about node {stage, id, gone}; `box`: all nodes that share its box;
+   * `run`: for what can be done with its module.
+   */
+  show(answer, { node, box, groups, run }) {
+    if (answer.error !== undefined) {
+      this.element.replaceChildren(make("div", { class: "jitq-alarm", text: answer.error }));
+      return;
+    }
+    const parts = [this.head(answer), ...this.boxChooser(box, groups, node)];
+    parts.push(...answer.sections.map((section) => this.section(section, node.stage)));
+    if (run.live && run.qconfigChoices.length) {
+      const paths = pathsAround(answer.module);
+      const form = qconfigForm(run, paths, paths.at(-1), this.on.requantize);
+      parts.push(titled("Try another qconfig", "", form));
+    }
+    this.element.replaceChildren(...parts);
+    this.element.scrollTop = 0;
+  }
+
+  head({ title, status, module, moduleClass }) {
+    const where = module ? make("code", { text: module }) : "the model itself";
+    const kind = moduleClass ? ` (${moduleClass})` : "";
+    return make(
+      "div",
+      { class: "jitq-details-head" },
+      make("h3", { class: "jitq-title", text: title }),
+      status ? makeChip(status, NAME_OF[status] ?? status) : null,
+      make("div", { class: "jitq-quiet" }, "in ", where, kind),
+    );
+  }
+
+  boxChooser(box, groups, node) {
+    const parts = [];
+    if (groups.length) {
+      const text = groups.length > 1 ? `Unfold ${groups.length} modules` : `Unfold ${groups[0]}`;
+      parts.push(makeButton(text, () => this.on.unfold(groups)));
+    }
+    if (box.length > 1) {
+      const options = box.map((one, at) => [String(at), `${SIGN_OF[one.status]} ${one.title}`.trim()]);
+      const select = makeSelect("Nodes in this box", options, (at) => this.on.node({ stage: node.stage, ...box[at] }));
+      const at = box.findIndex((one) => one.id === node.id && one.gone === node.gone);
+      select.value = String(Math.max(at, 0));
+      parts.push(labelled(plural(box.length, "node in this box", "nodes in this box"), select));
+    }
+    return parts.length ? [make("div", { class: "jitq-bar" }, ...parts)] : [];
+  }
+
+  section(section, stage) {
+    const draw = {
+      pairs: () => this.pairs(section, stage),
+      life: () => this.life(section),
+      code: () => codeOf(section),
+      histogram: () => histogramOf(section),
+      svg: () => pictureOf(section),
+      text: () => make("pre", { class: "jitq-wrap", text: section.text }),
+    }[section.type];
+    return titled(section.title, section.hint, draw ? draw() : null);
+  }
+
+  pairs({ rows }, stage) {
+    const lines = rows.map(({ label, value, old, node, hint }) => {
+      const shown = node === null ? make("span", { text: value }) : makeJump(value, () => this.on.node({ stage, id: node, gone: false }));
+      const was = old === null ? [] : [make("del", { text: old }), " → "];
+      const ink = old === null ? null : "jitq-is-new";
+      return [
+        make("dt", { text: label, title: hint || null }),
+        make("dd", { title: hint || null, class: ink }, ...was, shown),
+      ];
+    });
+    return make("dl", { class: "jitq-pairs" }, ...lines.flat());
+  }
+
+  life({ rows }) {
+    const lines = rows.map(({ stage, what, nodes, here }) => {
+      const go = () => this.on.node({ stage, id: nodes[0], gone: false });
+      const name = nodes.length ? makeJump(stage, go) : make("span", { text: stage });
+      const row = { class: here ? "jitq-here" : null, "aria-current": here ? "step" : null };
+      return make("li", row, name, make("span", { class: "jitq-what", text: what }));
+    });
+    return make("ol", { class: "jitq-life" }, ...lines);
+  }
+}
+
+function titled(title, hint, content) {
+  const head = title ? make("h4", { text: title }) : null;
+  const more = hint ? make("p", { class: "jitq-quiet jitq-hint", text: hint }) : null;
+  return make("section", { class: "jitq-section", "aria-label": title || null }, head, more, content);
+}
+
+function codeOf({ lines }) {
+  const shown = lines.map(({ text, number, mark }) => {
+    const count = make("span", { class: "jitq-number", text: number === null ? "" : String(number) });
+    return make("span", { class: mark ? "jitq-line jitq-mark" : "jitq-line" }, count, text);
+  });
+  return make("pre", { class: "jitq-code", tabindex: "0", role: "group", "aria-label": "Source" }, ...shown);
+}
+
+function pictureOf({ svg, title }) {
+  const picture = svgElement(svg);
+  if (!picture) return make("p", { class: "jitq-quiet", text: "This picture cannot be shown." });
+  picture.setAttribute("role", "img");
+  picture.setAttribute("aria-label", title);
+  return make("div", { class: "jitq-picture" }, picture);
+}
+
+/** Counts as bars, and the range that was chosen of them. */
+function histogramOf({ edges, counts, low, high, unit }) {
+  const [wide, tall, foot] = [320, 96, 16];
+  const all = [edges[0], edges.at(-1), low, high].filter(Number.isFinite);
+  const [from, to] = [Math.min(...all), Math.max(...all)];
+  const x = (value) => (to > from ? (wide * (value - from)) / (to - from) : wide / 2);
+  const most = counts.reduce((a, b) => Math.max(a, b), 1);
+  const bars = counts.map((count, at) => {
+    const height = (tall * count) / most;
+    const left = x(edges[at]);
+    const box = { x: left, y: tall - height, width: Math.max(x(edges[at + 1]) - left, 0.5), height };
+    const says = `${shortNumber(edges[at])} … ${shortNumber(edges[at + 1])}: ${count}`;
+    return makeSvg("rect", { class: "jitq-bin", ...box }, makeSvg("title", { text: says }));
+  });
+  const range = [low, high].filter(Number.isFinite).map((value) =>
+    makeSvg("line", { class: "jitq-range", x1: x(value), x2: x(value), y1: 0, y2: tall }),
+  );
+  const axis = makeSvg("line", { class: "jitq-axis", x1: 0, x2: wide, y1: tall, y2: tall });
+  const ends = [
+    makeSvg("text", { x: 0, y: tall + foot - 3, text: shortNumber(from) }),
+    makeSvg("text", { x: wide, y: tall + foot - 3, "text-anchor": "end", text: shortNumber(to) }),
+  ];
+  const hasRange = Number.isFinite(low) && Number.isFinite(high);
+  const total = counts.reduce((a, b) => a + b, 0);
+  const said = hasRange ? `range ${shortNumber(low)} … ${shortNumber(high)}${unit ? ` ${unit}` : ""} (orange lines)` : "";
+  const name = `Histogram of ${total.toLocaleString("en")} values from ${shortNumber(from)} to ${shortNumber(to)}`;
+  const svg = makeSvg(
+    "svg",
+    { class: "jitq-histogram", viewBox: `-6 -2 ${wide + 12} ${tall + foot + 2}`, role: "img", "aria-label": name },
+    ...bars,
+    axis,
+    ...range,
+    ...ends,
+  );
+  return make("div", {}, svg, make("div", { class: "jitq-quiet", text: said }));
+}
+
+/** Choose a module and a qconfig, and start over with them. */
+function qconfigForm(run, paths, chosen, requantize) {
+  const hint = make("p", { class: "jitq-quiet jitq-hint" });
+  const key = makeSelect("Module", paths.map((path) => [path, path || "the whole model"]), () => {});
+  key.value = chosen;
+  const choices = run.qconfigChoices.map(([name]) => [name, name]);
+  const explain = () => {
+    hint.textContent = run.qconfigChoices.find(([name]) => name === choice.value)?.[1] ?? "";
+  };
+  const choice = makeSelect("qconfig", choices, explain);
+  explain();
+  const start = makeButton("Rerun from the start with this", () =>
+    requantize({ key: key.value, qconfig: choice.value }),
+  );
+  start.disabled = run.busy;
+  const fields = [labelled("for", key), labelled("use", choice), start];
+  return make("div", { class: "jitq-form" }, make("div", { class: "jitq-bar" }, ...fields), hint);
+}

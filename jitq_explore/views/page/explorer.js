@@ -1,0 +1,498 @@
+// The explorer's page: its parts, what is chosen, and the two homes that it has.
+//
+// The page is one ES module, these files in this order (none imports another):
+//   graph_view.js, dom.js, answers.js, follow.js, strip.js, toolbar.js, details.js, tables.js,
+//   text.js, tabs.js, keys.js, explorer.js
+
+const NO_STATE = {
+  stage: "",
+  node: null,
+  folds: null,
+  side: "union",
+  reach: null,
+  query: "",
+  module: "",
+  tab: "details",
+};
+
+const NOT_THERE = { nodes: [], gone: [] };
+
+/** One page: what is chosen (`state`) and the parts that show it. */
+class Page {
+  constructor(el, source, state, onState) {
+    this.source = source;
+    this.onState = onState;
+    this.state = { ...NO_STATE, ...state };
+    this.tickets = {};
+    this.drawing = null;
+    this.nodes = [];
+    this.located = NOT_THERE;
+    this.anchor = this.state.node;
+    this.answers = new Answers(source, (isLate) => this.showWaiting(isLate));
+    this.makeParts(el);
+    this.closeLive = source.live?.listen((message) => this.hear(message));
+  }
+
+  // Making -----------------------------------------------------------------------------------------
+
+  makeParts(el) {
+    this.root = make("div", {
+      class: "jitq",
+      tabindex: "-1",
+      role: "region",
+      "aria-label": "Quantization explorer",
+      "data-lm-suppress-shortcuts": "true",
+    });
+    this.strip = new Strip({ onStage: (stage) => this.goTo(stage) });
+    this.live = new LiveBar((message) => this.source.live?.send(message));
+    this.live.element.hidden = true;
+    this.toolbar = new Toolbar(this.toolbarMoves());
+    this.details = new Details({
+      node: (node) => this.selectNode(node),
+      requantize: (wish) => this.requantize(wish),
+      unfold: (paths) => this.unfold(paths),
+    });
+    this.tabs = new Tabs(this.answers, {
+      tab: (tab) => this.change({ tab }),
+      row: (row) => this.selectRow(row),
+      line: (found) => this.selectHere(found),
+      requantize: (wish) => this.requantize(wish),
+    });
+    this.waiting = make("div", { class: "jitq-waiting", role: "status" });
+    this.help = keyHelp();
+    const parts = [this.live.element, this.waiting, this.toolbar.element, this.makeMain()];
+    this.root.append(...this.strip.parts, ...parts, this.tabs.element, this.help);
+    this.root.addEventListener("keydown", (event) => pressed(this, event));
+    el.append(this.root);
+    this.graph = new GraphView(this.graphRoot, {
+      onSelect: (found) => this.selectBox(found),
+      onFold: (path) => this.toggleFold(path),
+      onUnfold: (paths) => this.unfold(paths),
+    });
+  }
+
+  makeMain() {
+    this.graphRoot = make("div", { class: "jitq-graph" });
+    this.instead = make("div", { class: "jitq-instead", hidden: true });
+    this.note = make("div", { class: "jitq-note jitq-quiet", role: "status" });
+    const attributes = { class: "jitq-left", "aria-label": "Graph" };
+    const left = make("section", attributes, this.graphRoot, this.instead, this.note);
+    this.main = make("div", { class: "jitq-main" });
+    this.main.append(left, splitter(this.main), this.details.element);
+    return this.main;
+  }
+
+  toolbarMoves() {
+    return {
+      search: (query) => this.change({ query }),
+      step: (direction) => this.stepHit(direction),
+      module: (module) => this.change({ module }),
+      reach: (reach) => this.change({ reach }),
+      side: (side) => this.change({ side }),
+      folds: (folds) => this.setFolds(folds),
+      fold: (path) => this.toggleFold(path),
+      fit: () => this.graph.fit(),
+      zoom: (factor) => this.graph.zoomBy(factor),
+      help: () => this.help.showModal(),
+      leave: () => this.root.focus({ preventScroll: true }),
+    };
+  }
+
+  /** Show the run for the first time. */
+  async begin() {
+    const run = await this.answers.get("run");
+    if (run.error !== undefined) {
+      this.waiting.replaceChildren(make("div", { class: "jitq-alarm", text: run.error }));
+      return;
+    }
+    this.takeIn(run);
+    await this.showAll();
+  }
+
+  takeIn(run) {
+    this.run = run;
+    this.stages = run.stages.map(({ name }) => name);
+    if (!this.stages.includes(this.state.stage)) {
+      this.put({ stage: this.state.stage ? this.stages.at(-1) : (this.stages[1] ?? this.stages[0]) });
+    }
+    this.strip.show(run, this.state.stage);
+    this.live.show(run);
+    this.tabs.setRun(run);
+  }
+
+  // Choosing ---------------------------------------------------------------------------------------
+
+  /** Another state, told to the outside but not yet shown. */
+  put(changes) {
+    this.state = { ...this.state, ...changes };
+    this.onState?.(this.state);
+  }
+
+  /** Another state, shown. */
+  async change(changes) {
+    const old = this.state;
+    const next = { ...old, ...changes };
+    if (sameValue(old, next)) return;
+    this.put(changes);
+    await this.showChange(old);
+  }
+
+  /** A state that was set from outside. */
+  async setState(state) {
+    const old = this.state;
+    const next = { ...NO_STATE, ...state };
+    if (sameValue(old, next)) return;
+    if (!sameValue(old.node, next.node)) this.anchor = next.node;
+    this.state = next;
+    if (!this.run) return;
+    if (!this.stages.includes(next.stage)) this.state = { ...next, stage: old.stage };
+    await this.showChange(old);
+  }
+
+  goTo(stage) {
+    if (stage && stage !== this.state.stage) this.change({ stage });
+  }
+
+  stepStage(direction) {
+    this.goTo(this.stages[this.stages.indexOf(this.state.stage) + direction]);
+  }
+
+  /** Select a node {stage, id, gone}, at its stage; null: none. */
+  async selectNode(node, isFromGraph = false) {
+    const chosen = node && { stage: node.stage, id: node.id, gone: Boolean(node.gone) };
+    this.anchor = chosen;
+    this.isFromGraph = isFromGraph;
+    await this.change({ node: chosen, ...(chosen && { stage: chosen.stage }) });
+    this.isFromGraph = false;
+  }
+
+  /** Select what {nodes, gone} of the stage shown begins with. */
+  selectHere({ nodes, gone }, isFromGraph = false) {
+    const [id, isGone] = nodes.length ? [nodes[0], false] : [gone[0], true];
+    const node = id === undefined ? null : { stage: this.state.stage, id, gone: isGone };
+    return this.selectNode(node, isFromGraph);
+  }
+
+  /** A box was chosen in the graph: of its nodes, what the stage did something to tells most. */
+  selectBox(found) {
+    if (!found) return this.selectNode(null, true);
+    const all = this.nodesOfBox(found);
+    const telling = all.find(({ status }) => status !== "same") ?? all[0];
+    if (telling) return this.selectNode({ stage: this.state.stage, ...telling }, true);
+    return this.selectHere(found, true);
+  }
+
+  nodesOfBox({ nodes = [], gone = [] }) {
+    const [here, away] = [new Set(nodes), new Set(gone)];
+    return this.nodes.filter((node) => (node.gone ? away : here).has(node.id));
+  }
+
+  /** A row is about nodes: here, else at the stage nearest to where it belongs. */
+  selectRow(row) {
+    const has = (stage) => row.at[stage]?.length > 0;
+    const home = this.stages.indexOf(row.stage);
+    const away = (stage) => Math.abs(this.stages.indexOf(stage) - (home < 0 ? this.stages.indexOf(this.state.stage) : home));
+    const nearest = this.stages.filter(has).sort((a, b) => away(a) - away(b))[0];
+    const stage = has(this.state.stage) ? this.state.stage : nearest;
+    if (stage) this.selectNode({ stage, id: row.at[stage][0], gone: false });
+  }
+
+  stepHit(direction) {
+    const hit = this.graph.step(direction);
+    if (!hit) return;
+    this.toolbar.showHits(this.state.query, hit.count, hit.number);
+    if (!hit.node) return;
+    const node = typeof hit.node === "object" ? hit.node : { id: hit.node };
+    this.selectNode({ stage: this.state.stage, ...node });
+  }
+
+  setFolds(folds) {
+    this.change({ folds: this.nearestFolds(folds) });
+  }
+
+  toggleFold(path) {
+    if (!path || !this.drawing) return;
+    const { folds } = this.drawing;
+    const isFolded = folds.includes(path);
+    const next = isFolded ? folds.filter((one) => one !== path) : [...folds, path];
+    this.setFolds(next.sort());
+  }
+
+  unfold(paths) {
+    if (this.drawing) this.setFolds(this.drawing.folds.filter((path) => !paths.includes(path)));
+  }
+
+  /** Of the fold states that this home has drawings of, the one most like the wanted. */
+  nearestFolds(wanted) {
+    const { states } = this.source;
+    if (!states?.length) return wanted;
+    const unlike = (state) =>
+      state.filter((path) => !wanted.includes(path)).length + wanted.filter((path) => !state.includes(path)).length;
+    const nearest = [...states].sort((a, b) => unlike(a) - unlike(b))[0];
+    if (unlike(nearest)) this.say("this page has drawings of some fold states alone; a notebook has them all");
+    return nearest;
+  }
+
+  /** Give up, one after the other: the search, the selection. */
+  clear() {
+    if (this.state.query) this.change({ query: "" });
+    else this.selectNode(null);
+  }
+
+  requantize(wish) {
+    this.live.begin({ do: "requantize", ...wish });
+  }
+
+  // Showing ----------------------------------------------------------------------------------------
+
+  /** Whether an answer to the newest question of that name is still wanted. */
+  ticket(name) {
+    this.tickets[name] = (this.tickets[name] ?? 0) + 1;
+    const mine = this.tickets[name];
+    return () => mine === this.tickets[name] && !this.isClosed;
+  }
+
+  async showAll() {
+    this.toolbar.showState(this.state);
+    await Promise.all([this.showGraph(), this.tabs.show(this.state)]);
+  }
+
+  async showChange(old) {
+    const is = (...names) => names.some((name) => !sameValue(old[name], this.state[name]));
+    this.toolbar.showState(this.state);
+    const jobs = [];
+    if (is("stage")) this.strip.choose(this.state.stage);
+    if (is("stage", "folds", "side")) jobs.push(this.showGraph());
+    else {
+      if (is("query")) this.showSearch();
+      if (is("reach")) this.graph.setReach(this.state.reach);
+      if (is("module")) this.graph.setModule(this.state.module);
+      if (is("node")) jobs.push(this.showNode());
+    }
+    if (is("stage", "tab", "module")) jobs.push(this.tabs.show(this.state));
+    await Promise.all(jobs);
+  }
+
+  sides() {
+    const isFirst = this.state.stage === this.stages[0];
+    return this.state.side === "both" && !isFirst ? ["before", "after"] : ["union"];
+  }
+
+  drawingAsks(stage) {
+    const { folds } = this.state;
+    const sides = stage === this.stages[0] ? ["union"] : this.sides();
+    return sides.map((side) => ["drawing", { stage, folds, side }]);
+  }
+
+  /** The drawings of the stage, then all that is shown in them. */
+  async showGraph() {
+    const isWanted = this.ticket("graph");
+    const { stage } = this.state;
+    this.main.setAttribute("aria-busy", "true");
+    const asks = [...this.drawingAsks(stage), ["nodes", { stage }]];
+    const found = await Promise.all(asks.map((ask) => this.answers.get(...ask)));
+    if (!isWanted()) return;
+    this.main.removeAttribute("aria-busy");
+    const nodes = found.pop();
+    this.nodes = Array.isArray(nodes) ? nodes : [];
+    this.toolbar.showModules(this.nodes);
+    this.toolbar.showState(this.state);
+    this.drawing = found[0].error === undefined ? found[0] : null;
+    this.toolbar.showFolds(this.drawing?.regions ?? [], this.drawing?.folds ?? []);
+    const problem = found.map((one) => one.error ?? one.problem).find(Boolean) ?? "";
+    this.say(problem ? "" : (this.drawing?.note ?? ""));
+    this.showInstead(problem, stage);
+    if (!problem) {
+      this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes });
+      this.graph.setReach(this.state.reach);
+      this.graph.setModule(this.state.module);
+    }
+    this.showSearch();
+    await this.showNode();
+    this.prefetch();
+  }
+
+  panes(drawings, stage) {
+    if (drawings.length < 2) return [{ drawing: drawings[0], label: "" }];
+    const before = this.stages[this.stages.indexOf(stage) - 1];
+    const labels = [`before: ${before}`, `after: ${stage}`];
+    return drawings.map((drawing, at) => ({ drawing, label: labels[at] }));
+  }
+
+  /** Where there is no drawing: why, and the text of the graph. */
+  async showInstead(problem, stage) {
+    this.graphRoot.hidden = Boolean(problem);
+    this.instead.hidden = !problem;
+    if (!problem) return;
+    const isWanted = this.ticket("instead");
+    const alarm = make("div", { class: "jitq-alarm", role: "alert" });
+    alarm.append(make("b", { text: "No drawing: " }), problem, " The text of the graph is below.");
+    const answer = await this.answers.get("text", { stage, what: "ir" });
+    if (!isWanted()) return;
+    const listing = answer.error === undefined ? new TextView(answer, (found) => this.selectHere(found)).element : answer.error;
+    this.instead.replaceChildren(alarm, listing);
+  }
+
+  showSearch() {
+    const { query } = this.state;
+    const found = this.graph.search(query);
+    this.toolbar.showHits(query, found?.count ?? 0);
+  }
+
+  /** Find the selected node at this stage, and show it everywhere. */
+  async showNode() {
+    const isWanted = this.ticket("node");
+    const { stage } = this.state;
+    const { anchor, isFromGraph } = this;
+    this.located = anchor ? await locate(this.answers, this.stages, anchor, stage) : NOT_THERE;
+    if (!isWanted()) return;
+    this.graph.select(this.located, { center: !isFromGraph });
+    this.tabs.mark(this.located);
+    if (!anchor) {
+      this.details.showNothing();
+      return;
+    }
+    const [id, gone] = this.located.nodes.length ? [this.located.nodes[0], false] : [this.located.gone[0], true];
+    if (id === undefined) {
+      const text = `The node selected at ${anchor.stage} is not in the graph of ${stage}.`;
+      this.details.showNothing(text);
+      return;
+    }
+    const node = { stage, id, gone };
+    if (!sameValue(node, this.state.node)) this.put({ node });
+    const answer = await this.answers.get("details", { stage, node: id, gone });
+    if (isWanted()) this.details.show(answer, { node, run: this.run, ...this.boxAround(node) });
+  }
+
+  /** All nodes that share the box of a node, and the modules that the box stands for. */
+  boxAround({ id, gone }) {
+    const { boxes = {}, gone: away = {}, groups = {} } = this.drawing ?? {};
+    const home = (node) => (node.gone ? away : boxes)[node.id];
+    const mine = home({ id, gone });
+    if (mine === undefined) return { box: [], groups: [] };
+    return { box: this.nodes.filter((node) => home(node) === mine), groups: groups[mine] ?? [] };
+  }
+
+  /** What a step to another stage would need, nearest stages first. */
+  prefetch() {
+    const here = this.stages.indexOf(this.state.stage);
+    const others = this.stages.filter((stage) => stage !== this.state.stage);
+    others.sort((a, b) => Math.abs(this.stages.indexOf(a) - here) - Math.abs(this.stages.indexOf(b) - here));
+    const asks = others.flatMap((stage) => [
+      ...this.drawingAsks(stage),
+      ["nodes", { stage }],
+      ["links", { stage }],
+    ]);
+    // A kernel that runs a stage has better things to do.
+    this.answers.prefetch(this.run.busy ? [] : asks);
+  }
+
+  say(text) {
+    this.note.textContent = text;
+  }
+
+  showWaiting(isLate) {
+    this.waiting.textContent = isLate ? "Waiting for the kernel …" : "";
+  }
+
+  // Living -----------------------------------------------------------------------------------------
+
+  /** What the kernel says of its own accord. */
+  hear(message) {
+    if (!this.run || this.isClosed) return;
+    if (message.event === "run") this.takeInRun(message);
+    else if (message.event === "progress") this.live.showProgress(message);
+    else if (message.event === "idle") this.live.rest(message);
+  }
+
+  takeInRun({ run, go, stale = [] }) {
+    this.answers.drop(stale);
+    if (go && run.stages.some(({ name }) => name === go)) this.put({ stage: go });
+    // Where the selected node's own stage is no more, it cannot be followed.
+    const isKnown = ({ stage }) => run.stages.some(({ name }) => name === stage) && !stale.includes(stage);
+    if (this.anchor && !isKnown(this.anchor)) {
+      this.anchor = null;
+      this.put({ node: null });
+    }
+    this.takeIn(run);
+    return this.showAll();
+  }
+
+  close() {
+    this.isClosed = true;
+    this.closeLive?.();
+    this.answers.prefetch([]);
+    this.tabs.destroy();
+    this.graph.destroy();
+    this.root.remove();
+  }
+}
+
+/** A handle between graph and details: dragged, or moved by the arrow keys. */
+function splitter(main) {
+  const handle = make("div", {
+    class: "jitq-splitter",
+    role: "separator",
+    tabindex: "0",
+    "aria-orientation": "vertical",
+    "aria-label": "Width of the details",
+    "aria-valuemin": "15",
+    "aria-valuemax": "70",
+    "aria-valuenow": "30",
+  });
+  const set = (percent) => {
+    const kept = Math.round(Math.max(15, Math.min(percent, 70)));
+    main.style.setProperty("--jitq-side", `${kept}%`);
+    handle.setAttribute("aria-valuenow", String(kept));
+  };
+  handle.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: 2, ArrowRight: -2 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    set(Number(handle.getAttribute("aria-valuenow")) + by);
+  });
+  handle.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    handle.setPointerCapture(event.pointerId);
+  });
+  handle.addEventListener("pointermove", (event) => {
+    if (!handle.hasPointerCapture(event.pointerId)) return;
+    const { right, width } = main.getBoundingClientRect();
+    set((100 * (right - event.clientX)) / width);
+  });
+  return handle;
+}
+
+/**
+ * Show the page in `el`. `source`: {ask, live}; `options.onState(state)` hears of every choice.
+ * Returns {setState, close}.
+ */
+export function open(el, source, state = {}, options = {}) {
+  const page = new Page(el, source, state, options.onState);
+  const ready = page.begin();
+  return { ready, setState: (next) => page.setState(next), close: () => page.close() };
+}
+
+/** The page as an anywidget. */
+function render({ model, el }) {
+  const source = fromKernel(model);
+  let saving = null;
+  const page = open(el, source, model.get("state") ?? {}, {
+    onState(state) {
+      if (sameValue(state, model.get("state"))) return;
+      model.set("state", state);
+      clearTimeout(saving);
+      saving = setTimeout(() => model.save_changes(), 100);
+    },
+  });
+  const hear = () => page.setState(model.get("state") ?? {});
+  model.on("change:state", hear);
+  return () => {
+    clearTimeout(saving);
+    model.off("change:state", hear);
+    source.close();
+    page.close();
+  };
+}
+
+export default { render };

@@ -1,0 +1,34 @@
+// One node through the stages: where a node of one stage is at another.
+
+/**
+ * The ids of a node {stage, id, gone} at `stage`: those `nodes` in the graph after it, and those
+ * that this very stage took away, `gone`. Both are empty where it is not there.
+ */
+async function locate(answers, stages, node, stage) {
+  if (node.stage === stage) {
+    return node.gone ? { nodes: [], gone: [node.id] } : { nodes: [node.id], gone: [] };
+  }
+  const to = stages.indexOf(stage);
+  // What a stage took away is a node of the graph before it.
+  let at = stages.indexOf(node.stage) - (node.gone ? 1 : 0);
+  let ids = [node.id];
+  if (to < 0 || at < 0) return { nodes: [], gone: [] };
+  for (; at < to && ids.length; at += 1) {
+    const next = through((await linksOf(answers, stages[at + 1])).forward, ids);
+    if (!next.length && at + 1 === to) return { nodes: [], gone: ids };
+    ids = next;
+  }
+  for (; at > to && ids.length; at -= 1) {
+    ids = through((await linksOf(answers, stages[at])).back, ids);
+  }
+  return { nodes: ids, gone: [] };
+}
+
+async function linksOf(answers, stage) {
+  const links = await answers.get("links", { stage });
+  return { forward: links.forward ?? {}, back: links.back ?? {} };
+}
+
+function through(links, ids) {
+  return [...new Set(ids.flatMap((id) => (Object.hasOwn(links, id) ? links[id] : [])))];
+}

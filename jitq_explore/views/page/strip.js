@@ -1,0 +1,205 @@
+// The head of the page: what run this is, its stages, and what a live run is doing.
+
+/** The heading and one card a stage. */
+class Strip {
+  constructor({ onStage }) {
+    this.onStage = onStage;
+    this.heading = make("header", { class: "jitq-heading" });
+    this.cards = make("ol", { class: "jitq-cards" });
+    this.summary = make("div", { class: "jitq-summary" });
+    const nav = make("nav", { class: "jitq-strip", "aria-label": "Stages" }, this.cards);
+    this.parts = [this.heading, nav, this.summary];
+  }
+
+  /** Other stages. */
+  show(run, stage) {
+    this.run = run;
+    this.heading.replaceChildren(
+      make("span", { class: "jitq-title", role: "heading", "aria-level": "2", text: run.title }),
+      ...this.runNames(run.runs),
+      make("span", { class: "jitq-quiet", text: run.facts.join(" · ") }),
+    );
+    const ran = run.stages.map((one) => this.card(one));
+    const toCome = run.toCome.map((name) => this.cardToCome(name));
+    this.cards.replaceChildren(...ran, ...toCome);
+    this.choose(stage);
+  }
+
+  runNames(runs) {
+    if (!runs) return [];
+    const named = runs.map((name, at) => [
+      make("b", { class: "jitq-run", text: at ? "B" : "A" }),
+      make("span", { text: name }),
+    ]);
+    return [make("span", { class: "jitq-runs" }, ...named.flat())];
+  }
+
+  card(stage) {
+    const name = [make("span", { class: "jitq-card-name", text: stage.name })];
+    if (stage.only) name.push(make("span", { class: "jitq-run", text: `only ${stage.only}` }));
+    if (stage.findings) {
+      const found = plural(stage.findings, "finding");
+      name.push(make("span", { class: "jitq-found", text: `${FAILED} ${found}` }));
+    }
+    const button = make(
+      "button",
+      {
+        type: "button",
+        class: `jitq-card jitq-card-${stage.outcome}`,
+        "data-stage": stage.name,
+        title: stage.sentence || null,
+        onclick: () => this.onStage(stage.name),
+      },
+      make("span", { class: "jitq-card-line" }, ...name),
+      make("span", { class: "jitq-card-line" }, ...outcomeOf(stage), ...timeOf(stage)),
+    );
+    return make("li", {}, button, stepsOf(stage));
+  }
+
+  cardToCome(name) {
+    return make(
+      "li",
+      {},
+      make(
+        "div",
+        { class: "jitq-card jitq-card-to-come" },
+        make("span", { class: "jitq-card-line" }, make("span", { class: "jitq-card-name", text: name })),
+        make("span", { class: "jitq-card-line", text: "to come" }),
+      ),
+    );
+  }
+
+  /** Mark the chosen stage, and sum up what it did. */
+  choose(name) {
+    const hadFocus = this.cards.contains(document.activeElement);
+    for (const card of this.cards.querySelectorAll("button.jitq-card")) {
+      const isChosen = card.dataset.stage === name;
+      if (isChosen) {
+        card.setAttribute("aria-current", "step");
+        if (hadFocus) card.focus({ preventScroll: true });
+      } else card.removeAttribute("aria-current");
+    }
+    const stage = this.run.stages.find((one) => one.name === name);
+    this.summary.replaceChildren(...(stage ? summaryOf(stage) : []));
+  }
+}
+
+/** The second line of a card: signed counts in their colours, or the label in words. */
+function outcomeOf(stage) {
+  if (stage.outcome === "failed") return [make("b", { text: `${FAILED} ${stage.label || "failed"}` })];
+  const words = stage.label.split(" ");
+  if (!words.every((word) => /^[+−~-][\d,.]+$/.test(word))) return [make("span", { text: stage.label })];
+  const status = { "+": "added", "−": "removed", "-": "removed", "~": "changed" };
+  return words.map((word) => make("span", { class: `jitq-count jitq-${status[word[0]]}`, text: word }));
+}
+
+function timeOf(stage) {
+  if (stage.seconds === null) return [];
+  return [make("span", { class: "jitq-time", text: duration(stage.seconds) })];
+}
+
+function stepsOf(stage) {
+  if (!stage.steps.length) return null;
+  return make(
+    "details",
+    { class: "jitq-steps" },
+    make("summary", { text: plural(stage.steps.length, "inner step") }),
+    make("ol", {}, ...stage.steps.map((step) => make("li", { text: stepText(step) }))),
+  );
+}
+
+function stepText(step) {
+  if (typeof step === "string") return step;
+  return [step.name ?? step.title, step.label].filter(Boolean).join("  ");
+}
+
+function summaryOf(stage) {
+  const error = stage.error
+    ? [
+        make(
+          "div",
+          { class: "jitq-alarm", role: "alert" },
+          make("b", { text: `${FAILED} ${stage.name} failed ` }),
+          stage.error.message,
+        ),
+      ]
+    : [];
+  if (stage.outcome === "input") {
+    const text = stage.sentence || `The model as it was given: ${plural(stage.nodes, "node")}.`;
+    return [...error, make("span", { class: "jitq-quiet", text })];
+  }
+  const chips = Object.keys(NAME_OF).map((status) => {
+    const chip = makeChip(status, `${stage[status].toLocaleString("en")} ${NAME_OF[status]}`);
+    chip.classList.toggle("jitq-none", !stage[status]);
+    return chip;
+  });
+  const words = [stage.sentence, stage.seconds === null ? "" : duration(stage.seconds)];
+  const said = words.filter(Boolean).join(" · ");
+  return [...error, ...chips, make("span", { class: "jitq-quiet", text: said })];
+}
+
+/** Buttons and messages of a run that a kernel can go on with. */
+class LiveBar {
+  constructor(send) {
+    this.send = send;
+    this.next = makeButton("", () => this.begin({ do: "step" }), { class: "jitq-button jitq-main" });
+    this.toEnd = makeButton("Run to the end", () => this.begin({ do: "run" }));
+    this.stop = makeButton("Stop", () => this.send({ do: "stop" }));
+    this.back = makeButton("Step back", () => this.begin({ do: "back" }));
+    this.progress = make("progress", { "aria-label": "Progress of the stage" });
+    this.doing = make("span", { class: "jitq-quiet", role: "status" });
+    this.problem = make("div", { role: "alert" });
+    this.said = make("div", { role: "status" });
+    const buttons = [this.next, this.toEnd, this.stop, this.back, this.progress, this.doing];
+    this.element = make(
+      "div",
+      { class: "jitq-live", role: "group", "aria-label": "Run" },
+      make("div", { class: "jitq-bar" }, ...buttons),
+      this.problem,
+      this.said,
+    );
+  }
+
+  /** Ask for something that takes a while: until the kernel says more, no second thing. */
+  begin(message) {
+    this.problem.replaceChildren();
+    this.said.replaceChildren();
+    this.setBusy(true);
+    this.send(message);
+  }
+
+  show(run) {
+    this.run = run;
+    this.element.hidden = !run.live;
+    this.next.textContent = run.toCome.length ? `Run next: ${run.toCome[0]}` : "All stages have run";
+    this.setBusy(run.busy);
+  }
+
+  setBusy(isBusy) {
+    const hasFailed = this.run.stages.some((stage) => stage.error);
+    const canRun = this.run.toCome.length > 0 && !hasFailed && !isBusy;
+    this.next.disabled = this.toEnd.disabled = !canRun;
+    this.stop.disabled = !isBusy;
+    this.back.disabled = isBusy || this.run.stages.length < 2;
+    this.progress.hidden = !isBusy;
+    if (isBusy) this.progress.removeAttribute("value");
+    else this.doing.textContent = "";
+  }
+
+  showProgress({ stage, done, total }) {
+    this.setBusy(true);
+    this.doing.textContent = total ? `${stage}: ${done} of ${total}` : `${stage}: ${done}`;
+    if (total) {
+      this.progress.max = total;
+      this.progress.value = done;
+    }
+  }
+
+  /** The kernel has nothing more to do; what went wrong and what it warned of. */
+  rest({ problem, said = [] }) {
+    this.setBusy(false);
+    const alarm = make("div", { class: "jitq-alarm" }, make("b", { text: `${FAILED} ` }), problem || "");
+    this.problem.replaceChildren(...(problem ? [alarm] : []));
+    this.said.replaceChildren(...said.map((text) => make("div", { class: "jitq-message", text })));
+  }
+}

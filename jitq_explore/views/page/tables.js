@@ -1,0 +1,242 @@
+// A table of many rows: only those in sight are in the page.
+
+const ROW_HEIGHT = 26; // pixels, as in the style sheet
+const ROWS_AROUND = 12; // rendered above and below what is in sight
+const WIDEST_CELL = 40; // characters
+
+/** `onRow(row)`: a row was chosen. */
+class TableView {
+  constructor(answer, onRow) {
+    this.answer = answer;
+    this.onRow = onRow;
+    this.words = "";
+    this.module = "";
+    this.sorting = { column: -1, isDown: false };
+    this.marked = new Set();
+    this.focused = -1;
+    this.texts = answer.rows.map((row) => row.cells.map(cellText).join(" ").toLowerCase());
+    this.makeParts();
+    this.arrange();
+  }
+
+  makeParts() {
+    const { title, hint, note, columns } = this.answer;
+    this.filter = make("input", {
+      type: "search",
+      class: "jitq-field",
+      placeholder: "filter rows",
+      "aria-label": `Filter ${title}`,
+      oninput: () => this.setWords(this.filter.value),
+    });
+    this.count = make("span", { class: "jitq-quiet", role: "status" });
+    const said = make("span", { class: "jitq-quiet", text: [note, hint].filter(Boolean).join(" · ") });
+    const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, said);
+    this.body = make("tbody");
+    this.heads = columns.map((column, at) => this.head(column, at));
+    const widths = this.widths();
+    const cols = widths.map((width) => {
+      const col = make("col");
+      col.style.width = `${width}px`;
+      return col;
+    });
+    this.table = make(
+      "table",
+      { class: "jitq-table", role: "grid", "aria-label": title },
+      make("colgroup", {}, ...cols),
+      make("thead", {}, make("tr", { "aria-rowindex": "1" }, ...this.heads)),
+      this.body,
+    );
+    this.table.style.width = `${widths.reduce((a, b) => a + b, 0)}px`;
+    this.scroll = make("div", { class: "jitq-scroll jitq-table-scroll", onscroll: () => this.render() }, this.table);
+    this.scroll.addEventListener("keydown", (event) => this.key(event));
+    this.element = make("div", {}, bar, this.scroll);
+    this.watcher = new ResizeObserver(() => this.render());
+    this.watcher.observe(this.scroll);
+  }
+
+  head({ label, hint, kind }, at) {
+    const button = makeButton(label, () => this.sortBy(at), { class: "jitq-sort", title: hint || null });
+    const head = { scope: "col", class: kind === "number" ? "jitq-number" : null, "aria-sort": "none" };
+    return make("th", head, button);
+  }
+
+  /** Fixed widths, so that columns keep still while rows come and go. */
+  widths() {
+    return this.answer.columns.map(({ label }, at) => {
+      let longest = label.length + 2;
+      for (const { cells } of this.answer.rows) longest = Math.max(longest, cellText(cells[at]).length);
+      return 18 + Math.ceil(Math.min(longest, WIDEST_CELL) * 6.9);
+    });
+  }
+
+  setWords(words) {
+    this.words = words;
+    this.arrange();
+  }
+
+  setModule(module) {
+    if (module === this.module) return;
+    this.module = module;
+    this.arrange();
+  }
+
+  sortBy(column) {
+    const { column: old, isDown } = this.sorting;
+    // A third click brings back the order of the graph.
+    if (column !== old) this.sorting = { column, isDown: false };
+    else this.sorting = isDown ? { column: -1, isDown: false } : { column, isDown: true };
+    this.heads.forEach((head, at) => {
+      const order = this.sorting.isDown ? "descending" : "ascending";
+      head.setAttribute("aria-sort", at === this.sorting.column ? order : "none");
+    });
+    this.arrange();
+  }
+
+  /** Which rows are shown, in which order. */
+  arrange() {
+    const wanted = this.words.toLowerCase().split(/\s+/).filter(Boolean);
+    const { rows } = this.answer;
+    this.shown = rows
+      .map((_, at) => at)
+      .filter((at) => isInside(rows[at].module, this.module))
+      .filter((at) => wanted.every((word) => this.texts[at].includes(word)));
+    const { column, isDown } = this.sorting;
+    if (column >= 0) {
+      const turn = isDown ? -1 : 1;
+      this.shown.sort((a, b) => compareCells(rows[a].cells[column], rows[b].cells[column], turn));
+    }
+    const where = this.module ? ` in ${this.module}` : "";
+    const total = rows.length.toLocaleString("en");
+    const part = `${this.shown.length.toLocaleString("en")} of ${total} rows${where}`;
+    this.count.textContent = this.shown.length === rows.length ? plural(rows.length, "row") : part;
+    this.table.setAttribute("aria-rowcount", String(this.shown.length + 1));
+    this.focused = -1;
+    this.render(true);
+  }
+
+  /** Put the rows in sight into the page. */
+  render(isNew = false) {
+    const tall = this.scroll.clientHeight || 420;
+    const top = Math.max(0, Math.floor(this.scroll.scrollTop / ROW_HEIGHT) - ROWS_AROUND);
+    const count = Math.ceil(tall / ROW_HEIGHT) + 2 * ROWS_AROUND;
+    const first = Math.min(top, Math.max(0, this.shown.length - count));
+    const last = Math.min(this.shown.length, first + count);
+    if (!isNew && first === this.first && last === this.last) return;
+    [this.first, this.last] = [first, last];
+    const hadFocus = this.body.contains(document.activeElement);
+    const rows = this.shown.slice(first, last).map((at, nth) => this.row(at, first + nth));
+    this.body.replaceChildren(...space(first), ...rows, ...space(this.shown.length - last));
+    this.setStop();
+    if (hadFocus) this.rowAt(this.focused)?.focus({ preventScroll: true });
+  }
+
+  row(at, position) {
+    const { cells, bad } = this.answer.rows[at];
+    const { columns } = this.answer;
+    const isMarked = this.marked.has(at);
+    return make(
+      "tr",
+      {
+        class: isMarked ? "jitq-row jitq-here" : "jitq-row",
+        tabindex: "-1",
+        "aria-rowindex": String(position + 2),
+        "aria-selected": String(isMarked),
+        "data-position": String(position),
+        onclick: () => this.choose(position),
+      },
+      ...cells.map((cell, nth) => cellOf(cell, columns[nth], bad.includes(columns[nth].name))),
+    );
+  }
+
+  /** One row is a stop of the Tab key: the one last gone to, else the marked one, else the first. */
+  setStop() {
+    const rows = [...this.body.querySelectorAll(".jitq-row")];
+    const stop = this.rowAt(this.focused) ?? rows.find((row) => row.matches(".jitq-here")) ?? rows[0];
+    for (const row of rows) row.tabIndex = row === stop ? 0 : -1;
+  }
+
+  rowAt(position) {
+    return this.body.querySelector(`[data-position="${position}"]`);
+  }
+
+  key(event) {
+    const row = event.target.closest(".jitq-row");
+    if (!row) return;
+    const at = Number(row.dataset.position);
+    const page = Math.max(1, Math.floor(this.scroll.clientHeight / ROW_HEIGHT) - 2);
+    const moves = { ArrowUp: at - 1, ArrowDown: at + 1, PageUp: at - page, PageDown: at + page };
+    const to = { ...moves, Home: 0, End: this.shown.length - 1 }[event.key];
+    if (to !== undefined) {
+      event.preventDefault();
+      this.focusOn(Math.max(0, Math.min(to, this.shown.length - 1)));
+    } else if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      this.choose(at);
+    }
+  }
+
+  focusOn(position) {
+    this.focused = position;
+    this.reveal(position);
+    this.setStop();
+    this.rowAt(position)?.focus({ preventScroll: true });
+  }
+
+  choose(position) {
+    this.focused = position;
+    this.setStop();
+    this.onRow(this.answer.rows[this.shown[position]]);
+  }
+
+  reveal(position) {
+    const top = position * ROW_HEIGHT;
+    const room = this.scroll.clientHeight - 2 * ROW_HEIGHT;
+    const at = this.scroll.scrollTop;
+    if (top < at) this.scroll.scrollTop = top;
+    else if (top > at + room) this.scroll.scrollTop = top - Math.max(room - ROW_HEIGHT, 0);
+    this.render();
+  }
+
+  /** Mark the rows about the nodes {nodes} of a stage, and bring the first of them into sight. */
+  mark(stage, { nodes }) {
+    const wanted = new Set(nodes);
+    const isAbout = (row) => (row.at[stage] ?? []).some((id) => wanted.has(id));
+    const rows = this.answer.rows;
+    this.marked = new Set(rows.map((_, at) => at).filter((at) => isAbout(rows[at])));
+    const position = this.shown.findIndex((at) => this.marked.has(at));
+    this.render(true);
+    if (position >= 0) this.reveal(position);
+  }
+
+  destroy() {
+    this.watcher.disconnect();
+  }
+}
+
+function space(rows) {
+  if (!rows) return [];
+  const line = make("tr", { class: "jitq-space", "aria-hidden": "true" });
+  line.style.height = `${rows * ROW_HEIGHT}px`;
+  return [line];
+}
+
+function cellText(cell) {
+  if (cell === null || cell === undefined) return "–";
+  if (typeof cell === "boolean") return cell ? "yes" : "no";
+  return typeof cell === "number" ? shortNumber(cell) : String(cell);
+}
+
+function cellOf(cell, { kind }, isBad) {
+  const text = cellText(cell);
+  const classes = [kind === "number" && "jitq-number", isBad && "jitq-bad"].filter(Boolean);
+  const title = text.length > WIDEST_CELL - 2 ? text : null;
+  return make("td", { class: classes.join(" ") || null, title, text: isBad ? `${FAILED} ${text}` : text });
+}
+
+/** Numbers by size, all else by its text; what is missing comes last, whichever way it is turned. */
+function compareCells(one, other, turn) {
+  const missing = (one === null) - (other === null);
+  if (missing || one === null) return missing;
+  if (typeof one === "number" && typeof other === "number") return turn * (one - other);
+  return turn * cellText(one).localeCompare(cellText(other), "en", { numeric: true });
+}

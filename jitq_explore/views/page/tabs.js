@@ -1,0 +1,181 @@
+// The tabs below the graph; what is in one is asked for when it is opened.
+
+const TEXT_TABS = [
+  { name: "ir", title: "IR", hint: "The graph's text before and after the stage" },
+  { name: "code", title: "Code", hint: "The code before and after the stage" },
+];
+
+/**
+ * `on` is told: tab name, row (of a table), line {nodes, gone}, requantize {key, qconfig}, error text.
+ */
+class Tabs {
+  constructor(answers, on) {
+    this.answers = answers;
+    this.on = on;
+    this.ticket = 0;
+    this.views = new Map();
+    this.located = { nodes: [], gone: [] };
+    this.list = make("div", { class: "jitq-tablist", role: "tablist", "aria-label": "Tables and texts" });
+    this.panel = make("div", { class: "jitq-panel", role: "tabpanel", tabindex: "-1" });
+    this.element = make("section", { class: "jitq-tabs", "aria-label": "Tables and texts" }, this.list, this.panel);
+    this.list.addEventListener("keydown", (event) => this.key(event));
+    this.name = `jitq-${Math.random().toString(36).slice(2, 10)}`;
+    this.panel.id = `${this.name}-panel`;
+  }
+
+  /** The tabs of a run; what they held is asked for anew. */
+  setRun(run) {
+    this.run = run;
+    this.forget();
+    const fixed = [
+      { name: "messages", title: "Messages", hint: "Errors and warnings" },
+      { name: "qconfig", title: "qconfig", hint: "What was asked to be quantized, and how" },
+    ];
+    this.tabs = [...run.tabs, ...TEXT_TABS, ...fixed];
+    const hadFocus = this.list.contains(document.activeElement);
+    this.list.replaceChildren(...this.tabs.map((tab) => this.tab(tab)));
+    if (hadFocus) this.list.querySelector(`[data-tab="${this.open}"]`)?.focus();
+  }
+
+  tab({ name, title, hint, count }) {
+    const button = makeButton(title, () => this.on.tab(name), {
+      class: "jitq-tab",
+      role: "tab",
+      id: `${this.name}-${name}`,
+      "aria-controls": this.panel.id,
+      "aria-selected": "false",
+      "data-tab": name,
+      tabindex: "-1",
+      title: hint || null,
+    });
+    button.append(make("span", { class: "jitq-badge", text: count === undefined ? "" : String(count) }));
+    return button;
+  }
+
+  key(event) {
+    const names = this.tabs.map(({ name }) => name);
+    const at = names.indexOf(event.target.dataset.tab);
+    const moves = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: names.length - 1 };
+    const to = moves[event.key];
+    if (to === undefined || at < 0) return;
+    event.preventDefault();
+    const name = names[(to + names.length) % names.length];
+    this.on.tab(name);
+    this.list.querySelector(`[data-tab="${name}"]`).focus();
+  }
+
+  forget() {
+    for (const view of this.views.values()) view.destroy?.();
+    this.views.clear();
+  }
+
+  /** The tab of the state, at its stage; the old content stays until the new is there. */
+  async show({ tab, stage, module }) {
+    this.open = this.tabs.some(({ name }) => name === tab) ? tab : this.tabs[0].name;
+    for (const button of this.list.children) {
+      const isOpen = button.dataset.tab === this.open;
+      button.setAttribute("aria-selected", String(isOpen));
+      button.tabIndex = isOpen ? 0 : -1;
+    }
+    this.panel.setAttribute("aria-labelledby", `${this.name}-${this.open}`);
+    this.showMessageCount(stage);
+    this.stage = stage;
+    this.ticket += 1;
+    const { ticket } = this;
+    const view = await this.view(this.open, stage);
+    if (ticket !== this.ticket) return;
+    if (this.panel.firstElementChild !== view.element) this.panel.replaceChildren(view.element);
+    view.setModule?.(module);
+    this.mark(this.located);
+  }
+
+  showMessageCount(name) {
+    const stage = this.run.stages.find((one) => one.name === name);
+    const count = stage?.messages.length ?? 0;
+    const badge = this.list.querySelector('[data-tab="messages"] .jitq-badge');
+    badge.textContent = stage?.error ? FAILED : String(count);
+  }
+
+  async view(tab, stage) {
+    if (tab === "messages") return { element: messagesOf(this.run, stage) };
+    if (tab === "qconfig") return { element: qconfigOf(this.run, this.modules ?? [""], this.on.requantize) };
+    const isText = TEXT_TABS.some(({ name }) => name === tab);
+    const key = isText ? `${tab} ${stage}` : tab;
+    if (!this.views.has(key)) {
+      const answer = await (isText
+        ? this.answers.get("text", { stage, what: tab })
+        : this.answers.get("table", { name: tab }));
+      if (answer.error !== undefined) return { element: make("div", { class: "jitq-alarm", text: answer.error }) };
+      if (!this.views.has(key)) this.views.set(key, this.made(isText, answer));
+    }
+    return this.views.get(key);
+  }
+
+  made(isText, answer) {
+    if (isText) return new TextView(answer, this.on.line);
+    return new TableView(answer, this.on.row);
+  }
+
+  /** Mark the rows and lines of the selected nodes {nodes, gone} of the stage shown. */
+  mark(located) {
+    this.located = located;
+    const isText = TEXT_TABS.some(({ name }) => name === this.open);
+    const view = this.views.get(isText ? `${this.open} ${this.stage}` : this.open);
+    if (!view || this.panel.firstElementChild !== view.element) return;
+    if (isText) view.mark(located);
+    else view.mark(this.stage, located);
+  }
+
+  destroy() {
+    this.forget();
+  }
+}
+
+/** What the stage said, its error first; then what the other stages said. */
+function messagesOf(run, name) {
+  const here = run.stages.find((stage) => stage.name === name);
+  const others = run.stages.filter((stage) => stage !== here && (stage.error || stage.messages.length));
+  const said = here ? messagesOfStage(here) : [];
+  if (!said.length) said.push(make("p", { class: "jitq-quiet", text: `No warnings and no error at ${name}.` }));
+  const more = others.map((stage) =>
+    make(
+      "details",
+      { class: "jitq-more" },
+      make("summary", { text: `${stage.name}: ${stage.error ? `${FAILED} failed` : plural(stage.messages.length, "message")}` }),
+      ...messagesOfStage(stage),
+    ),
+  );
+  const attributes = { class: "jitq-scroll", tabindex: "0", role: "region", "aria-label": "Messages" };
+  return make("div", attributes, ...said, ...more);
+}
+
+function messagesOfStage({ name, error, messages }) {
+  const parts = [];
+  if (error) {
+    const head = make("b", { text: `${FAILED} ${name} failed ` });
+    parts.push(make("div", { class: "jitq-alarm" }, head, error.message));
+    const trace = error.traceback || "no traceback was kept";
+    parts.push(make("pre", { class: "jitq-wrap", text: trace }));
+  }
+  for (const { text, times } of messages) {
+    parts.push(make("div", { class: "jitq-message", text: times > 1 ? `${text} (×${times})` : text }));
+  }
+  return parts;
+}
+
+/** What the run was asked to quantize, and a way to ask for something else. */
+function qconfigOf(run, modules, requantize) {
+  const rows = run.qconfig.map(([key, text]) =>
+    make("tr", {}, make("th", { scope: "row" }, make("code", { text: key })), make("td", {}, make("code", { text }))),
+  );
+  const heads = ["key", "qconfig"].map((text) => make("th", { scope: "col", text }));
+  const table = make(
+    "table",
+    { class: "jitq-table jitq-qconfig", "aria-label": "qconfig of this run" },
+    make("thead", {}, make("tr", {}, ...heads)),
+    make("tbody", {}, ...rows),
+  );
+  const form = run.live && run.qconfigChoices.length ? qconfigForm(run, modules, modules[0], requantize) : null;
+  const attributes = { class: "jitq-scroll", tabindex: "0", role: "region", "aria-label": "qconfig of this run" };
+  return make("div", attributes, form ? titled("Try another qconfig", "", form) : null, table);
+}

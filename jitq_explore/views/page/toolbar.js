@@ -1,0 +1,171 @@
+// What is above the graph: search, filters, sides, folds, zoom.
+
+const REACHES = [
+  ["", "everything"],
+  ["0", "what changed"],
+  ["1", "changes ± 1 hop"],
+  ["2", "changes ± 2 hops"],
+];
+
+const SIDES = [
+  ["union", "Union"],
+  ["both", "Side by side"],
+];
+
+/** The tools; `on` is told: search, step, module, reach, side, folds, fit, zoom, help. */
+class Toolbar {
+  constructor(on) {
+    this.on = on;
+    this.regions = [];
+    this.folds = [];
+    this.makeSearch();
+    this.module = makeSelect("Module", [["", "all modules"]], on.module);
+    this.reach = makeSelect("Show", REACHES, (value) => on.reach(value === "" ? null : Number(value)));
+    const filters = [labelled("Module", this.module), labelled("Show", this.reach)];
+    const tools = [this.search, ...filters, this.makeSides(), this.makeFolds(), this.makeZoom()];
+    this.element = make(
+      "div",
+      { class: "jitq-bar jitq-tools", role: "group", "aria-label": "Graph tools" },
+      ...tools,
+    );
+  }
+
+  makeSearch() {
+    this.box = make("input", {
+      type: "search",
+      class: "jitq-field",
+      placeholder: "kind, module or value",
+      "aria-label": "Search nodes",
+      "aria-keyshortcuts": "/",
+      oninput: () => this.on.search(this.box.value),
+      onkeydown: (event) => this.searchKey(event),
+    });
+    this.hits = make("span", { class: "jitq-hits jitq-quiet", role: "status" });
+    const previous = makeButton("‹", () => this.on.step(-1), { "aria-label": "Previous hit" });
+    const next = makeButton("›", () => this.on.step(1), { "aria-label": "Next hit" });
+    this.steps = [previous, next];
+    const parts = [this.box, previous, next, this.hits];
+    this.search = make("span", { class: "jitq-group", role: "search", "aria-label": "Nodes" }, ...parts);
+  }
+
+  searchKey(event) {
+    if (event.key === "Enter") {
+      event.preventDefault();
+      this.on.step(event.shiftKey ? -1 : 1);
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      this.box.value = "";
+      this.on.search("");
+      this.box.blur();
+      this.on.leave();
+    }
+  }
+
+  makeSides() {
+    this.sides = SIDES.map(([side, text]) =>
+      makeButton(text, () => this.on.side(side), { "data-side": side, "aria-pressed": "false" }),
+    );
+    const attributes = { class: "jitq-group jitq-joined", role: "group", "aria-label": "Before and after" };
+    return make("span", attributes, ...this.sides);
+  }
+
+  makeFolds() {
+    const all = makeButton("Fold all", () => this.on.folds(this.regions.map(({ path }) => path)));
+    const none = makeButton("Unfold all", () => this.on.folds([]));
+    this.menuButton = makeButton("Modules ▾", () => this.toggleMenu(), {
+      "aria-expanded": "false",
+      title: "Fold and unfold modules one by one",
+    });
+    this.menu = make("div", { class: "jitq-menu", role: "group", "aria-label": "Folded modules", hidden: true });
+    this.menu.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.preventDefault();
+      this.toggleMenu(false);
+      this.menuButton.focus();
+    });
+    moveFocusWithin(this.menu, "input");
+    this.foldTools = [all, none, this.menuButton];
+    const holder = make("span", { class: "jitq-holder" }, this.menuButton, this.menu);
+    holder.addEventListener("focusout", ({ relatedTarget }) => {
+      if (relatedTarget && !holder.contains(relatedTarget)) this.toggleMenu(false);
+    });
+    return make("span", { class: "jitq-group" }, all, none, holder);
+  }
+
+  makeZoom() {
+    const fit = makeButton("Fit", () => this.on.fit(), { title: "Show the whole graph (f)" });
+    const out = makeButton("−", () => this.on.zoom(1 / 1.25), { "aria-label": "Zoom out" });
+    const closer = makeButton("+", () => this.on.zoom(1.25), { "aria-label": "Zoom in" });
+    const help = makeButton("?", () => this.on.help(), { "aria-label": "Keys" });
+    return make("span", { class: "jitq-group" }, fit, out, closer, help);
+  }
+
+  toggleMenu(isOpen = this.menu.hidden) {
+    this.menu.hidden = !isOpen;
+    this.menuButton.setAttribute("aria-expanded", String(isOpen));
+    if (isOpen) this.fillMenu();
+  }
+
+  fillMenu() {
+    const folded = new Set(this.folds);
+    const focused = this.menu.contains(document.activeElement) && document.activeElement.value;
+    const lines = this.regions.map((region, at) => {
+      const box = make("input", {
+        type: "checkbox",
+        value: region.path,
+        tabindex: at ? "-1" : "0",
+        onchange: () => this.on.fold(region.path),
+      });
+      box.checked = folded.has(region.path);
+      const alike = region.alike > 1 ? ` ×${region.alike} alike` : "";
+      const text = make("span", { text: region.title || region.path });
+      const line = make("label", {}, box, text, make("span", { class: "jitq-quiet", text: alike }));
+      line.style.paddingLeft = `${8 + 14 * (region.path.split(".").length - 1)}px`;
+      return line;
+    });
+    const hint = make("div", { class: "jitq-quiet", text: "checked: folded into one box" });
+    this.menu.replaceChildren(hint, ...lines);
+    const again = [...this.menu.querySelectorAll("input")].find((box) => box.value === focused);
+    if (focused !== false) again?.focus();
+  }
+
+  /** What can be folded, and what is. */
+  showFolds(regions, folds) {
+    this.regions = regions;
+    this.folds = folds;
+    for (const tool of this.foldTools) tool.disabled = !regions.length;
+    if (!this.menu.hidden) this.fillMenu();
+  }
+
+  /** The modules that nodes lie in, with those around them. */
+  showModules(nodes) {
+    const paths = new Set(nodes.flatMap(({ module }) => pathsAround(module)));
+    paths.delete("");
+    const options = [...paths].map((path) => [path, path]);
+    fillSelect(this.module, [["", "all modules"], ...options]);
+  }
+
+  showState(state) {
+    if (document.activeElement !== this.box) this.box.value = state.query;
+    if (state.module && ![...this.module.options].some(({ value }) => value === state.module)) {
+      this.module.append(make("option", { value: state.module, text: state.module }));
+    }
+    this.module.value = state.module;
+    this.reach.value = state.reach === null ? "" : String(state.reach);
+    for (const button of this.sides) {
+      button.setAttribute("aria-pressed", String(button.dataset.side === state.side));
+    }
+  }
+
+  /** How many nodes the search found; the `number`th of them is shown. */
+  showHits(query, count, number = null) {
+    for (const button of this.steps) button.disabled = !count;
+    if (!query) this.hits.textContent = "";
+    else if (!count) this.hits.textContent = "nothing found";
+    else this.hits.textContent = number ? `${number} of ${count}` : `${count} found`;
+  }
+}
+
+function labelled(text, field) {
+  return make("label", { class: "jitq-group" }, make("span", { class: "jitq-quiet", text }), field);
+}
