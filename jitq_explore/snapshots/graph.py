@@ -261,23 +261,32 @@ def node_line(node: Node) -> str:
 
 def graph_lines(graph: Graph) -> Iterator[str]:
     """The graph as lines of text, blocks indented."""
+    return (line for line, _ in graph_rows(graph))
+
+
+def graph_rows(graph: Graph) -> Iterator[tuple[str, Node | Block | None]]:
+    """The same with the node that each line is about.
+
+    A line that ends a block comes with that block, the first and the last with None.
+    """
     depth = {"": 1}
-    yield f"graph({', '.join('%' + name for name in graph.inputs)}):"
+    yield f"graph({', '.join('%' + name for name in graph.inputs)}):", None
     opened: list[str] = []
     for node in graph.nodes:
         while opened and opened[-1] != node.block:
-            yield from _close(graph, opened.pop(), depth)
+            yield _close(graph, opened.pop(), depth)
         if node.block and (not opened or opened[-1] != node.block):
             opened.append(node.block)
-        yield "  " * depth[node.block] + node_line(node)
+        yield "  " * depth[node.block] + node_line(node), node
         for block_id in reversed(node.blocks):
             depth[block_id] = depth[node.block] + 1
             opened.append(block_id)
     while opened:
-        yield from _close(graph, opened.pop(), depth)
-    yield f"  return ({', '.join('%' + name for name in graph.outputs)})"
+        yield _close(graph, opened.pop(), depth)
+    yield f"  return ({', '.join('%' + name for name in graph.outputs)})", None
 
 
-def _close(graph: Graph, block_id: str, depth: Mapping[str, int]) -> Iterator[str]:
-    outputs = ", ".join("%" + name for name in graph.blocks[block_id].outputs)
-    yield "  " * depth[block_id] + f"-> ({outputs})"
+def _close(graph: Graph, block_id: str, depth: Mapping[str, int]) -> tuple[str, Block]:
+    block = graph.blocks[block_id]
+    outputs = ", ".join("%" + name for name in block.outputs)
+    return "  " * depth[block_id] + f"-> ({outputs})", block

@@ -27,7 +27,8 @@ class ObservedValue:
     none was inserted; `fate` says what became of that node. `kernel` is the kind of the op of the
     newest graph that computes with the quantized value, "" where none does; `float_ops` are the ops
     of the float model that this kernel (without one: the observed op) stands for, joined by " + ".
-    Several kernels, and the ops of each, are separated by ", ".
+    Several kernels, and the ops of each, are separated by ", ". `op`, `quantizer` and `kernels` are
+    the nodes themselves: the op that is observed, the quantize node, the newest graph's kernels.
     """
 
     value: str
@@ -39,6 +40,9 @@ class ObservedValue:
     fate: str
     kernel: str
     float_ops: str
+    op: Spot | None
+    quantizer: Spot | None
+    kernels: tuple[Spot, ...]
 
 
 def observed_values(recording: Recording) -> tuple[ObservedValue, ...]:
@@ -97,7 +101,16 @@ class _Reader:
             fate=fate,
             kernel=", ".join(kind for kind, _ in pairs),
             float_ops=", ".join(ops for _, ops in pairs) or own_ops,
+            op=spot,
+            quantizer=self._spot(quantizer),
+            kernels=tuple(kernels),
         )
+
+    def _spot(self, quantizer: Node | None) -> Spot | None:
+        if quantizer is None or self.quantized is None:
+            return None
+        method = self.tracker.snapshots[self.quantized].main_method
+        return Spot(self.quantized, method, quantizer.id)
 
     def _kind(self, spot: Spot) -> str:
         return self.tracker.node(spot).kind
@@ -145,10 +158,9 @@ class _Reader:
         """What became of a quantize node, and the newest kernels that have to do with it."""
         if self.quantized is None:
             return NOT_YET, []
-        if quantizer is None:
+        here = self._spot(quantizer)
+        if here is None:
             return NOT_QUANTIZED, []
-        method = self.tracker.snapshots[self.quantized].main_method
-        here = Spot(self.quantized, method, quantizer.id)
         while here.index < self.tracker.last:
             link = self.tracker.onward(here)
             if link is None:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from jitq_explore.snapshots.diff import Match
 from jitq_explore.snapshots.graph import Node
@@ -14,7 +15,7 @@ from jitq_explore.views.boxes import Role, Status, Tally, region_label, region_p
 from jitq_explore.views.domains import is_dequantize, is_quantize
 from jitq_explore.views.folds import Folding, Stand, path_of
 from jitq_explore.views.printable import printable, shorten, shorten_end
-from jitq_explore.views.reel import Place, Reel
+from jitq_explore.views.reel import Place, Reel, Scene
 from jitq_explore.views.wiring import Wiring
 
 WIDTH = 30
@@ -57,8 +58,18 @@ class Card:
         return statuses.pop() if len(statuses) == 1 else Status.CHANGED
 
 
+class Side(StrEnum):
+    """What is seen of a stage: the graphs before and after it at once, or one of them alone."""
+
+    UNION = "union"
+    BEFORE = "before"
+    AFTER = "after"
+
+
 class Stage:
     """What stands at the places of a reel at one stage, and what the stage before left there."""
+
+    side = Side.UNION
 
     def __init__(self, reel: Reel, number: int) -> None:
         self.reel, self.number = reel, number
@@ -68,6 +79,13 @@ class Stage:
         self.old_contents = reel.contents[number - 1] if number else self.contents
         self.removed = {node.id for node in self.scene.diff.removed} if self.scene.diff else set()
         self.has_kernels = any(node.kind.startswith("quantized::") for node in self.scene.drawn)
+
+    @staticmethod
+    def seen(reel: Reel, number: int, side: Side = Side.UNION) -> Stage:
+        """A stage, seen from that side. Before the first stage there is nothing but the model."""
+        if number == 0 or side is Side.UNION:
+            return Stage(reel, number)
+        return StageBefore(reel, number) if side is Side.BEFORE else StageAfter(reel, number)
 
     def is_there(self, stand: Stand) -> bool:
         """Whether anything stands there after the stage."""
@@ -213,13 +231,10 @@ class Stage:
 
     def _port_card(self, place: Place) -> Card | None:
         position = int(place.id[2:])
-        scene, status = self.scene, Status.SAME
-        if place.id not in self.contents:
-            if place.id not in self.old_contents:
-                return None
-            scene, status = self.before, Status.REMOVED
-        elif place.id not in self.old_contents:
-            status = Status.ADDED
+        status = self._port_status(place)
+        if status is None:
+            return None
+        scene = self.scene if place.id in self.contents else self.before
         graph = scene.graph
         names = graph.inputs if place.role is Role.INPUT else graph.outputs
         value = graph.values[names[position]]
@@ -233,6 +248,12 @@ class Stage:
             tooltip=f"{place.role} {position}\n{name} : {printable(value.type)}",
             tally=Tally(),
         )
+
+    def _port_status(self, place: Place) -> Status | None:
+        """That of an input or output of the graph; None where there is and was none."""
+        if place.id not in self.contents:
+            return Status.REMOVED if place.id in self.old_contents else None
+        return Status.SAME if place.id in self.old_contents else Status.ADDED
 
     def _group_card(self, stand: Stand, folding: Folding) -> Card | None:
         tally = self.tally(stand.places)
@@ -259,6 +280,68 @@ class Stage:
             tooltip="\n".join((*map(region_path, dict.fromkeys((first, last))), said, str(tally))),
             tally=tally,
         )
+
+
+class StageAfter(Stage):
+    """The graph after the stage alone: what was added or changed."""
+
+    side = Side.AFTER
+
+    def __init__(self, reel: Reel, number: int) -> None:
+        super().__init__(reel, number)
+        self.removed = set()
+
+    def _port_status(self, place: Place) -> Status | None:
+        return super()._port_status(place) if place.id in self.contents else None
+
+
+class StageBefore(Stage):
+    """The graph before the stage alone: what the stage will remove or change.
+
+    `scene` is the one before, so that labels are the old ones; `next_scene` knows what becomes of
+    it.
+    """
+
+    side = Side.BEFORE
+
+    def __init__(self, reel: Reel, number: int) -> None:
+        super().__init__(reel, number - 1)
+        self.next_scene = reel.scenes[number]
+        self.later_contents = reel.contents[number]
+        self.before = self.scene
+
+    def nodes(self, place: Place) -> Iterator[tuple[Node, Status]]:
+        """What stands there before the stage."""
+        return ((node, self.status_of(node)) for node in self.contents.get(place.id, ()))
+
+    def status_of(self, node: Node) -> Status:
+        """What will become of a node of the graph before."""
+        return _status_to_come(self.next_scene, node)
+
+    def _op_row(self, node: Node, status: Status, has_lines: bool) -> Row:
+        row = super()._op_row(node, Status.SAME, has_lines)
+        return replace(row, status=status)
+
+    def _port_status(self, place: Place) -> Status | None:
+        if place.id not in self.contents:
+            return None
+        return Status.SAME if place.id in self.later_contents else Status.REMOVED
+
+    def _tooltip(self, node: Node, status: Status) -> str:
+        diff = self.next_scene.diff
+        match = diff.match_before.get(node.id) if diff else None
+        return labels.tooltip(node, self.scene.graph, status, match)
+
+
+def _status_to_come(scene: Scene, node: Node) -> Status:
+    """What the stage of a scene makes of a node of the graph before it."""
+    match = scene.diff.match_before.get(node.id) if scene.diff else None
+    if match is None:
+        return Status.REMOVED if scene.diff else Status.SAME
+    takes_changed = any(
+        not scene.changed_operands.isdisjoint(after.inputs) for after in match.after
+    )
+    return Status.CHANGED if match.changes or takes_changed else Status.SAME
 
 
 def operands(node: Node, wiring: Wiring) -> dict[str, str]:

@@ -14,7 +14,7 @@ from itertools import chain
 from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.boxes import Region, Role, Status, region_label
-from jitq_explore.views.cards import Card, Stage
+from jitq_explore.views.cards import Card, Side, Stage
 from jitq_explore.views.folds import Folding, Folds, Stand, path_of
 from jitq_explore.views.lines import Line, lines_of
 from jitq_explore.views.paper import caption_width, size_of, svg_of_stage
@@ -45,8 +45,10 @@ class Film:
     plan: Plan
     routes: tuple[Mapping[Ends, Route], ...]
     problem: str = ""
-    _drawn: dict[tuple[int, int | None], str] = field(default_factory=dict, init=False, repr=False)
-    _stages: dict[int, Stage] = field(default_factory=dict, repr=False)
+    _drawn: dict[tuple[int, Side, int | None], str] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    _stages: dict[tuple[int, Side], Stage] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _home(self) -> Mapping[str, str]:
@@ -62,17 +64,17 @@ class Film:
         """Path -> region, of all that can be folded."""
         return Folding.of(self.reel).regions
 
-    def svg(self, stage: str, hops: int | None = None) -> str:
+    def svg(self, stage: str, hops: int | None = None, side: Side = Side.UNION) -> str:
         """The drawing of a stage and what it changed, as SVG text; all have the same positions.
 
         `hops`: what lies further than so many lines from any change is faint. KeyError names the
         stages.
         """
-        number = self._number(stage)
-        if (number, hops) not in self._drawn:
+        key = self._number(stage), side, hops
+        if key not in self._drawn:
             with collector_paused():
-                self._drawn[number, hops] = self._draw(number, hops)
-        return self._drawn[number, hops]
+                self._drawn[key] = self._draw(*key)
+        return self._drawn[key]
 
     def note(self, stage: str) -> str:
         """What the drawing of a stage does not show, in words; "" for nothing."""
@@ -98,6 +100,26 @@ class Film:
         number = self._number(stage) - is_before
         return self._home.get(self.reel.place_of[number].get(node, ""), "")
 
+    def boxes(self, stage: str) -> dict[str, str]:
+        """Id of each node of the stage's graph that is shown -> the id of its box."""
+        return self._boxes(self.reel.place_of[self._number(stage)])
+
+    def gone(self, stage: str) -> dict[str, str]:
+        """The same of what the stage took away: ids of the graph before it."""
+        number = self._number(stage)
+        diff = self.reel.scenes[number].diff
+        place_of = self.reel.place_of[number - 1] if diff else {}
+        removed = diff.removed if diff else ()
+        return self._boxes({n.id: place_of[n.id] for n in removed if n.id in place_of})
+
+    def _boxes(self, place_of: Mapping[str, str]) -> dict[str, str]:
+        return {node: self._home[place] for node, place in place_of.items()}
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Id of each box that stands for folded modules -> their paths, to unfold them."""
+        return {s.id: tuple(map(path_of, s.modules)) for s in self.stands if s.modules}
+
     def nodes_of(self, stage: str, box: str) -> tuple[str, ...]:
         """The ids of the nodes of the stage's graph that the box shows."""
         contents = self.reel.contents[self._number(stage)]
@@ -115,28 +137,28 @@ class Film:
             raise KeyError(f"unknown stage {stage!r} (must be one of {list(self.stages)})")
         return self.stages.index(stage)
 
-    def _stage(self, number: int) -> Stage:
-        if number not in self._stages:
-            self._stages[number] = Stage(self.reel, number)
-        return self._stages[number]
+    def _stage(self, number: int, side: Side = Side.UNION) -> Stage:
+        if (number, side) not in self._stages:
+            self._stages[number, side] = Stage.seen(self.reel, number, side)
+        return self._stages[number, side]
 
-    def _cards(self, number: int) -> dict[str, Card]:
-        return cards_of(self._stage(number), self.stands)
+    def _cards(self, number: int, side: Side = Side.UNION) -> dict[str, Card]:
+        return cards_of(self._stage(number, side), self.stands)
 
-    def _draw(self, number: int, hops: int | None) -> str:
-        cards = self._cards(number)
-        lines = lines_of(self._stage(number), self._home, self.routes, cards)
+    def _draw(self, number: int, side: Side, hops: int | None) -> str:
+        cards = self._cards(number, side)
+        lines = lines_of(self._stage(number, side), self._home, self.routes, cards)
         return svg_of_stage(
             self.plan,
             cards,
             lines,
-            self._captions(number),
+            self._captions(self._stage(number, side)),
             self._far(cards, lines, hops),
             {stand.id: len(stand.modules) for stand in self.stands},
         )
 
-    def _captions(self, number: int) -> dict[str, tuple[str, Status]]:
-        tallies = captions_of(self._stage(number))
+    def _captions(self, stage: Stage) -> dict[str, tuple[str, Status]]:
+        tallies = captions_of(stage)
         return {
             frame.id: tallies[frame.region] for frame in self.plan.frames if frame.region in tallies
         }
@@ -212,12 +234,19 @@ def _too_late(boxes: int, seconds: float) -> str:
 def _laid_out(
     reel: Reel, folds: Folds, stands: tuple[Stand, ...], timeout: float, problem: str
 ) -> Film:
-    stages = {number: Stage(reel, number) for number in range(len(reel.scenes))}
+    stages = {
+        (number, side): Stage.seen(reel, number, side)
+        for number in range(len(reel.scenes))
+        for side in Side
+    }
     home = _homes(stands)
     edges = [
         {(home[t], home[h]) for t, h in wires if home[t] != home[h]} for wires in reel.wires
     ]  # fmt: skip
-    present = [{s.id for s in stands if stage.is_there(s)} for stage in stages.values()]
+    present = [
+        {s.id for s in stands if stages[number, Side.UNION].is_there(s)}
+        for number in range(len(reel.scenes))
+    ]
     order = Folding.of(reel).flow.position
     position = {s.id: min(order[place.id] for place in s.places) for s in stands}
     lines, routes = route(edges, present, position)

@@ -100,9 +100,14 @@ def title_of_match(match: Match) -> str:
     return new if old == new or not old else f"{shorten_end(old, LINE_WIDTH)} →\n{new}"
 
 
+def argument_names(node: Node) -> tuple[str, ...]:
+    """What the node's inputs are called, as far as that is known."""
+    return _ARGUMENTS.get(node.kind, ())
+
+
 def operands(node: Node, graph: Graph, folded: frozenset[str]) -> dict[str, str]:
     """What of the node's inputs is not drawn: its name -> a constant, or a path into the model."""
-    names = _ARGUMENTS.get(node.kind, ())
+    names = argument_names(node)
     found: dict[str, str] = {}
     for position, value in enumerate(node.inputs):
         text = operand(value, graph, folded)

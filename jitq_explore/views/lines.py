@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from jitq_explore.views.cards import Stage
+from jitq_explore.views.cards import Side, Stage
 from jitq_explore.views.domains import Domain
 from jitq_explore.views.printable import printable
 from jitq_explore.views.routes import Ends, Route
@@ -37,9 +37,12 @@ def lines_of(
     """The lines of a stage, what is gone first, so that it lies beneath.
 
     `home` maps places to boxes, `drawn` has the boxes that are seen. A line that is gone is left
-    out where another runs now: what was put in its way, or taken out of it, says so already.
+    out where another runs now: what was put in its way, or taken out of it, says so already. One
+    graph alone has only its own lines.
     """
     found = list(_lines_after(stage, home, routes[stage.number]))
+    if stage.side is not Side.UNION:
+        return found
     covered = {ends for line in found for ends in pairwise(line.route)}
     before = routes[stage.number - 1] if stage.number else {}
     gone = [

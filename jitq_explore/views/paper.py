@@ -10,9 +10,11 @@ from math import hypot
 from jitq_explore.views.boxes import SIGNS, Role, Status, Tally
 from jitq_explore.views.cards import Card, Row
 from jitq_explore.views.domains import Domain
+from jitq_explore.views.folds import path_of
 from jitq_explore.views.lines import Line
 from jitq_explore.views.paint import FONT, INK, PAINT
 from jitq_explore.views.plan import Frame, Plan, Point, Rect, Size
+from jitq_explore.views.printable import printable
 from jitq_explore.views.routes import Ends
 from jitq_explore.views.type_size import text_width
 
@@ -74,6 +76,11 @@ def svg_of_stage(
     return "\n".join(parts)
 
 
+def _attribute(name: str) -> str:
+    """A name as the value of an attribute; what XML cannot hold is written out."""
+    return html.escape(printable(name))
+
+
 # Frames -------------------------------------------------------------------------------------------
 
 
@@ -82,7 +89,8 @@ def _frame(frame: Frame, caption: str, status: Status) -> str:
     is_block = frame.region[-1].is_block
     dashes = ' stroke-dasharray="5 3"' if is_block else ""
     return (
-        f'<g id="{html.escape(frame.id)}" class="cluster {"block" if is_block else "module"}">'
+        f'<g id="{html.escape(frame.id)}" class="cluster {"block" if is_block else "module"}" '
+        f'data-path="{_attribute(path_of(frame.region))}">'
         f'<rect x="{rect.x:.1f}" y="{rect.y:.1f}" width="{rect.width:.1f}" '
         f'height="{rect.height:.1f}" rx="6" fill="#8080800C" stroke="#80808080"{dashes}/>'
         f"{_text(caption, rect.x + 8, rect.y + 14, 10.5, INK, anchor='start')}</g>"
@@ -249,7 +257,9 @@ def _lines(
         kind = "removed" if line.is_gone else str(line.domain)
         opacity = ' opacity="0.2"' if faint.intersection(line.route) else ""
         yield (
-            f'<g class="edge {kind}"{opacity}><title>{html.escape(line.tooltip)}</title>'
+            f'<g class="edge {kind}" data-from="{_attribute(line.route[0])}" '
+            f'data-to="{_attribute(line.route[-1])}"{opacity}>'
+            f"<title>{html.escape(line.tooltip)}</title>"
             f'<path d="{path}" fill="none" stroke="{color}" stroke-width="{width:g}"{dashes}/>'
             f'<path d="{_arrow(pieces[-1])}" fill="{color}"/></g>'
         )

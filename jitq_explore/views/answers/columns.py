@@ -1,0 +1,50 @@
+"""What the columns of tables are called on the page, and what they mean, in a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+COLUMNS: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("", "module"): ("module", "The submodule that the value belongs to"),
+    ("", "value"): ("value", "What TorchScript calls the value"),
+    ("", "role"): ("role", "Whether it is a weight or an activation (data that flows)"),
+    ("", "observed_op"): ("op", "The op that makes the activation, or that uses the weight"),
+    ("", "class"): ("observer", "The class of the observer that watches the value"),
+    ("", "observer"): ("observer path", "Where the observer sits in the prepared model"),
+    ("", "dtype"): ("dtype", "The integer type that the value is stored in when quantized"),
+    ("", "min"): ("min", "The smallest number seen (per channel: the smallest of all channels)"),
+    ("", "max"): ("max", "The largest number seen (per channel: the largest of all channels)"),
+    ("", "scale"): (
+        "scale",
+        "How much one integer step is worth; real value = scale × (integer − zero point). "
+        "Per channel: the largest",
+    ),
+    ("", "zero_point"): ("zero point", "The integer that stands for the real number 0"),
+    ("", "calibrated"): ("calibrated", "Whether the observer has seen any data"),
+    ("", "batches"): ("batches", "How many calls of the model the observer saw in calibration"),
+    ("", "channels"): ("channels", "How many ranges are kept: one, or one for each channel"),
+    ("", "qscheme"): ("scheme", "One scale for all or one a channel; symmetric: 0 in the middle"),
+    ("", "quant_min"): ("int min", "The smallest integer that may be used"),
+    ("", "quant_max"): ("int max", "The largest integer that may be used"),
+    ("", "source_line"): ("source", "The line of your own code"),
+    ("", "kind"): ("kind", "Which operation the node is"),
+    ("", "axis"): ("axis", "The dimension along which each channel has a scale of its own"),
+    ("", "scheme"): ("scheme", "One scale for all, or one a channel"),
+    ("", "feeds"): ("feeds", "The ops that take the result"),
+    ("", "fate"): ("what became of it", "Kept to the end, fused into a kernel, folded or removed"),
+    ("", "inserted_by"): ("inserted by", "The stage that put the node in"),
+    ("", "quantize_node"): ("quantize node", "The node that took the observer's place"),
+    ("", "kernel"): ("kernel", "The op that computes with the quantized value in the end"),
+    ("", "float_ops"): ("float ops", "The ops of the float model that the kernel stands for"),
+    ("", "stage"): ("stage", "One step of the quantization"),
+    ("", "nodes"): ("nodes", "Nodes of the flattened graph after the stage"),
+    ("", "added"): ("added", "Nodes that the stage put in"),
+    ("", "removed"): ("removed", "Nodes that the stage took away"),
+    ("", "changed"): ("changed", "Nodes that are still there but differ"),
+    ("", "seconds"): ("seconds", "Wall time of the stage itself"),
+    ("", "messages"): ("messages", "Warnings that were kept from the screen"),
+    ("", "error"): ("error", "What the stage ended with, if it failed"),
+    ("stages", "batches"): ("batches", "How many calls of the model the calibration made"),
+    ("quant_nodes", "observer"): ("observer path", "The observer whose range decided on it"),
+}
+"""(table, or "" for all; column) -> label and hint."""

@@ -1,0 +1,82 @@
+"""All nodes of a stage in a list: what a search looks through and a hover card says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitq_explore.snapshots.diff import Match
+from jitq_explore.snapshots.graph import Graph, Node
+from jitq_explore.views import labels
+from jitq_explore.views.answers.pages import Book, Page
+from jitq_explore.views.printable import printable, shorten_end
+from jitq_explore.views.wiring import Wiring
+
+_WIDTH = 90
+
+
+def nodes(book: Book, stage: Page) -> list[dict[str, object]]:
+    """The answer to "nodes"."""
+    if "nodes" not in stage.kept:
+        stage.kept["nodes"] = [*_there(stage), *_gone(stage)]
+    found: list[dict[str, object]] = stage.kept["nodes"]
+    return found
+
+
+def _there(page: Page) -> Iterator[dict[str, object]]:
+    wiring = page.scene.wiring
+    matches = page.diff.match_after if page.diff is not None else {}
+    before = page.diff.before if page.diff is not None else page.graph
+    for node in page.graph.nodes:
+        match = matches.get(node.id)
+        said = words_of(node, page.graph, _old_words(match, before) if match else "")
+        yield _entry(page, node, wiring, said, False)
+
+
+def _gone(page: Page) -> Iterator[dict[str, object]]:
+    if page.diff is None:
+        return
+    before = page.diff.before
+    wiring = Wiring(before) if "_wiring" not in before.__dict__ else before.__dict__["_wiring"]
+    for node in page.removed:
+        yield _entry(page, node, wiring, words_of(node, before), True)
+
+
+def _entry(page: Page, node: Node, wiring: Wiring, words: str, gone: bool) -> dict[str, object]:
+    return {
+        "id": node.id,
+        "gone": gone,
+        "kind": printable(node.kind),
+        "module": printable(node.module_path),
+        "status": str(page.status(node, gone)),
+        "title": title_of(node, wiring),
+        "words": words,
+    }
+
+
+def title_of(node: Node, wiring: Wiring) -> str:
+    """A node in a line: what it does, what its result is called, and its settings."""
+    graph = wiring.graph
+    name = f"%{printable(graph.values[node.outputs[0]].debug_name)}" if node.outputs else ""
+    if node.kind in ("prim::Constant", "prim::GetAttr"):
+        shown = labels.operand(node.outputs[0], graph, wiring.folded) or ""
+        parts = [f"{labels.title_of(node)} {shown}", name]
+    elif node.is_observer:
+        observed = printable(str(node.attributes.get("value", "")))
+        parts = [labels.title_of(node), f"of %{observed}"]
+    else:
+        parts = [labels.title_of(node), name, *labels.detail_lines(node, graph, wiring.folded)]
+    return shorten_end(" · ".join(filter(None, parts)), _WIDTH)
+
+
+def words_of(node: Node, graph: Graph, more: str = "") -> str:
+    """What can be searched for in a node, in small letters."""
+    values = node.outputs + (node.inputs if node.is_observer else ())
+    names = (graph.values[value].debug_name for value in values)
+    observer = map(str, node.attributes.values()) if node.is_observer else ()
+    parts = (node.kind, node.module_path, *values, *names, *observer, more)
+    return " ".join(dict.fromkeys(filter(None, parts))).casefold()
+
+
+def _old_words(match: Match, before: Graph) -> str:
+    """What a node is found by that was called otherwise before."""
+    return " ".join(words_of(node, before) for node in match.before)

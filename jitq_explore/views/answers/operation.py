@@ -1,0 +1,155 @@
+"""What a node does: its attributes, what it takes and gives, and what of it differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from jitq_explore.snapshots.diff import Match
+from jitq_explore.snapshots.graph import (
+    Attribute,
+    Graph,
+    Node,
+    attribute_names,
+    constant_value,
+    show_attribute,
+)
+from jitq_explore.snapshots.modules import AttributeState
+from jitq_explore.snapshots.recording import Snapshot
+from jitq_explore.views import labels
+from jitq_explore.views.answers.pages import Page
+from jitq_explore.views.answers.sections import pair_row, pairs
+from jitq_explore.views.answers.wording import number_text, numbers_text
+from jitq_explore.views.printable import shorten_end
+
+_LONG = 200
+_MANY = 12
+
+
+def operation_sections(page: Page, node: Node, gone: bool) -> Iterator[dict[str, object]]:
+    """What changed first, then the node as it is."""
+    match = _match(page, node, gone)
+    old = match.before[0] if match is not None and len(match.before) == 1 else None
+    snapshot = page.snapshot(gone)
+    if match is not None:
+        yield from _changes(match)
+    attributes = list(_attributes(node.attributes, old.attributes if old else {}))
+    if attributes:
+        yield pairs("Attributes", attributes, "What is fixed in the node itself")
+    if node.inputs:
+        yield pairs("Inputs", _inputs(snapshot, node, page, old), "The values it takes")
+    if node.outputs:
+        yield pairs("Outputs", _outputs(snapshot.graph(), node), "The values it makes")
+
+
+def _match(page: Page, node: Node, gone: bool) -> Match | None:
+    return page.diff.match_after.get(node.id) if page.diff is not None and not gone else None
+
+
+def _changes(match: Match) -> Iterator[dict[str, object]]:
+    rows = [
+        pair_row(what, shorten_end(new, _LONG), shorten_end(old, _LONG))
+        for what, old, new in match.changes
+        if what != "attributes"
+    ]
+    if rows:
+        hint = f"Matched by {match.reason}, {match.confidence:.0%} sure"
+        yield pairs("What changed", rows, hint)
+
+
+def _attributes(
+    attributes: Mapping[str, Attribute], old: Mapping[str, Attribute]
+) -> Iterator[dict[str, object]]:
+    for name, value in attributes.items():
+        was = shorten_end(show_attribute(old[name]), _LONG) if name in old else None
+        yield pair_row(name, shorten_end(show_attribute(value), _LONG), was)
+    for name in old.keys() - attributes.keys():
+        yield pair_row(name, "", shorten_end(show_attribute(old[name]), _LONG))
+
+
+def _inputs(
+    snapshot: Snapshot, node: Node, page: Page, old: Node | None
+) -> Iterator[dict[str, object]]:
+    graph = snapshot.graph()
+    names = labels.argument_names(node)
+    was = page.before if old is not None else None
+    for position, value in enumerate(node.inputs):
+        maker = graph.producers.get(value)
+        yield pair_row(
+            names[position] if position < len(names) else f"input {position}",
+            _value_text(snapshot, value),
+            _old_text(was, old, position, len(node.inputs)),
+            maker.id if maker is not None else None,
+            _fed_by(graph, value, maker),
+        )
+
+
+def _old_text(was: Snapshot | None, old: Node | None, position: int, count: int) -> str | None:
+    """What an input was before: only of what is fixed, as other values merely change names."""
+    if was is None or old is None or len(old.inputs) != count:
+        return None
+    text = _fixed_text(was, old.inputs[position])
+    return text or None
+
+
+def _value_text(snapshot: Snapshot, value: str) -> str:
+    fixed = _fixed_text(snapshot, value)
+    if fixed:
+        return fixed
+    known = snapshot.graph().values[value]
+    return f"%{known.debug_name} : {known.type}"
+
+
+def _fixed_text(snapshot: Snapshot, value: str) -> str:
+    """A constant, or what the model holds under that path; "" for what is computed."""
+    graph = snapshot.graph()
+    constant = constant_value(graph, value)
+    if constant is not None:
+        return shorten_end(show_attribute(constant[0]), _LONG)
+    names = attribute_names(graph, value)
+    if names is None:
+        return ""
+    state = snapshot.by_path.get(".".join(names[:-1]))
+    held = state.attributes.get(names[-1]) if state is not None else None
+    path = ".".join(names)
+    return f"{path} : {_held_text(held)}" if held is not None else path
+
+
+def _held_text(held: AttributeState) -> str:
+    """What an attribute of a module is, in short."""
+    tensor = held.tensor
+    if tensor is None:
+        return shorten_end(show_attribute(held.value), _LONG) or held.type
+    shape = " × ".join(map(str, tensor.shape)) or "scalar"
+    packed = "packed " if held.kind == "packed" else ""
+    text = f"{packed}{tensor.dtype} {shape}, largest |x| {number_text(tensor.abs_max)}"
+    if held.scale:
+        text += f", scale {numbers_text(held.scale, 3)}"
+    if isinstance(held.value, tuple) and held.value:
+        numbers = [item for item in held.value if isinstance(item, int | float)]
+        return f"{numbers_text(numbers)} ({tensor.dtype})"
+    return text
+
+
+def _fed_by(graph: Graph, value: str, maker: Node | None) -> str:
+    if maker is not None:
+        return f"made by {maker.kind}"
+    return "an input of the model" if value in graph.inputs else "an input of the block"
+
+
+def _outputs(graph: Graph, node: Node) -> Iterator[dict[str, object]]:
+    for position, value in enumerate(node.outputs):
+        known = graph.values[value]
+        label = "result" if len(node.outputs) == 1 else f"result {position}"
+        yield pair_row(label, f"%{known.debug_name} : {known.type}")
+        users = graph.consumers.get(value, ())
+        yield from _users(users)
+        if value in graph.outputs:
+            yield pair_row("returned", "an output of the model")
+
+
+def _users(users: Sequence[Node]) -> Iterator[dict[str, object]]:
+    for user in users[:_MANY]:
+        path = f" in {user.module_path}" if user.module_path else ""
+        yield pair_row("taken by", f"{user.kind}{path}", node=user.id)
+    if len(users) > _MANY:
+        yield pair_row("taken by", f"{len(users) - _MANY} more")

@@ -1,0 +1,40 @@
+"""Numbers and counts as people write them, and values as JSON can hold them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 batch", "2 batches"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def number_text(value: float) -> str:
+    """A number, short: "0.01234", "1.2e-05", "NaN"."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.5g}"
+
+
+def numbers_text(values: Sequence[float], most: int = 8) -> str:
+    """Several numbers, those in the middle left out where they are many."""
+    if len(values) <= most:
+        return ", ".join(map(number_text, values))
+    shown = ", ".join(map(number_text, values[: most - 1]))
+    return f"{shown}, … ({len(values):,} in all)"
+
+
+def plain_number(value: float) -> float | str:
+    """A number for JSON, which has neither NaN nor infinity: these are written as text."""
+    return value if math.isfinite(value) else number_text(value)
+
+
+def counted(texts: Iterable[str]) -> Iterator[dict[str, object]]:
+    """Each text once, with how often it came."""
+    for text, times in Counter(texts).items():
+        yield {"text": text, "times": times}
