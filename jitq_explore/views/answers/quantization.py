@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.observed_values import ObservedValue, observed_values
@@ -29,6 +30,9 @@ _HINTS = {
 }
 _MOST = 3
 """Observed values that a node shows: its own first."""
+
+_BARS = 128
+"""How many bars a histogram has at most."""
 
 
 @dataclass(frozen=True)
@@ -152,16 +156,23 @@ def _histogram(reading: ObserverReading) -> Iterator[dict[str, object]]:
     seen = reading.histogram
     if seen is None or not seen.counts:
         return
-    count = len(seen.counts)
-    width = (seen.high - seen.low) / count
+    # Observers count in 2,048 bins: more than a drawing has pixels.
+    step = ceil(len(seen.counts) / _BARS)
+    counts = [sum(seen.counts[at : at + step]) for at in range(0, len(seen.counts), step)]
+    width = step * (seen.high - seen.low) / len(seen.counts)
+    edges = [min(seen.low + width * number, seen.high) for number in range(len(counts) + 1)]
     ends = clip_points(reading) or (seen.low, seen.high)
     yield {
         "type": "histogram",
         "title": "Histogram",
         "hint": "How often which numbers were seen; what lies outside of the two marks is cut off",
-        "edges": [plain_number(seen.low + width * number) for number in range(count + 1)],
-        "counts": [plain_number(each) for each in seen.counts],
+        "edges": [_in_six_digits(edge) for edge in edges],
+        "counts": [plain_number(each) for each in counts],
         "low": plain_number(ends[0]),
         "high": plain_number(ends[1]),
         "unit": "",
     }
+
+
+def _in_six_digits(value: float) -> float | str:
+    return plain_number(float(f"{value:.6g}"))

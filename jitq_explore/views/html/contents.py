@@ -18,7 +18,7 @@ from jitq_explore.views.render import RenderError
 DRAWINGS_BYTES = 600_000
 """The room for drawings in fold states that nobody asked for, as they stand in the file."""
 
-BOXES_LAID_OUT = 1_600
+BOXES_LAID_OUT = 600
 """How many boxes may be laid out for them: a measure of the time, but one that is the same on every
 machine and every day, so that the file is too."""
 

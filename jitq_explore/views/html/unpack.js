@@ -23,6 +23,8 @@ function spelledOut(value, shared) {
   }
   const inside = value[""];
   if (typeof inside === "number") return spelledOut(shared[inside], shared);
-  const parts = inside.slice(1).map((each) => spelledOut(each, shared));
-  return inside[0] === "\n" ? parts.join("\n") : { "": parts[0] };
+  const [mark, ...parts] = inside;
+  if (typeof mark !== "string") return { "": spelledOut(parts[0], shared) };
+  const part = (each) => spelledOut(typeof each === "number" ? shared[each] : each, shared);
+  return parts.map(part).join(mark);
 }
