@@ -1,4 +1,4 @@
-"""The explorer's page: one ES module and one style sheet, made of the files beside this one."""
+"""The explorer's page: one ES module and one style sheet, each made of the files in this folder."""
 
 from __future__ import annotations
 
