@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,7 +67,7 @@ def page_of(answers: Answers) -> str:
         caption=printable(f"What {shown} did"),
         picture=drawn["svg"],
         style=page.style() + _read("standalone.css"),
-        script=page.script() + _read("unpack.js") + _start(shown) + _read("start.js"),
+        script=page.script() + _read("unpack.js") + _read("start.js"),
         answers=packed({"answers": contents.answers, "states": contents.states}),
     ).html()
 
@@ -92,12 +91,6 @@ def _row(stage: Mapping[str, Any]) -> list[str]:
     seconds = "" if stage["seconds"] is None else f"{stage['seconds']:.3f}"
     said = error["message"] if error else stage["sentence"]
     return [printable(cell) for cell in (stage["name"], *counts, seconds, said)]
-
-
-def _start(stage: str) -> str:
-    """The state that the page begins with, as JavaScript."""
-    # "<" might end the script.
-    return f"const START = {json.dumps({'stage': stage})};\n".replace("<", "\\u003c")
 
 
 def _read(name: str) -> str:

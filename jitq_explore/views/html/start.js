@@ -1,10 +1,22 @@
 // The end of the page's module: everything is defined, the document is there.
 
+/** What was chosen is kept in the address, so that a reload, or whoever gets the link, sees it. */
+function stateInAddress() {
+  try {
+    return JSON.parse(decodeURIComponent(location.hash.slice(1)));
+  } catch {
+    return {};
+  }
+}
+
+function keepInAddress(state) {
+  history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(state))}`);
+}
+
 const root = document.getElementById("explorer");
 try {
   const source = fromAnswers(await unpacked(document.getElementById("answers").textContent));
-  root.replaceChildren();
-  open(root, source, START, {});
+  await open(root, source, stateInAddress(), { onState: keepInAddress }).ready;
 } catch (error) {
   root.textContent =
     `The explorer did not start (${error}). It needs a browser of 2023 or later: ` +

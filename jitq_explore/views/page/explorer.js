@@ -25,6 +25,8 @@ class Page {
     this.state = { ...NO_STATE, ...state };
     this.tickets = {};
     this.drawing = null;
+    this.problem = "";
+    this.foldNotice = "";
     this.nodes = [];
     this.located = NOT_THERE;
     this.anchor = this.state.node;
@@ -206,8 +208,14 @@ class Page {
     this.selectNode({ stage: this.state.stage, ...node });
   }
 
-  setFolds(folds) {
-    this.change({ folds: this.nearestFolds(folds) });
+  setFolds(wanted) {
+    const folds = this.foldsAtHand(wanted);
+    this.foldNotice =
+      this.source.states && !sameValue(outermost(folds), outermost(wanted))
+        ? `This file has drawings of ${plural(this.source.states.length, "fold state")}, not of that one: a notebook has them all.`
+        : "";
+    if (sameValue(folds, this.drawing?.folds)) this.sayOfDrawing();
+    else this.change({ folds });
   }
 
   toggleFold(path) {
@@ -223,14 +231,12 @@ class Page {
   }
 
   /** Of the fold states that this home has drawings of, the one most like the wanted. */
-  nearestFolds(wanted) {
-    const { states } = this.source;
-    if (!states?.length) return wanted;
-    const unlike = (state) =>
-      state.filter((path) => !wanted.includes(path)).length + wanted.filter((path) => !state.includes(path)).length;
-    const nearest = [...states].sort((a, b) => unlike(a) - unlike(b))[0];
-    if (unlike(nearest)) this.say("this page has drawings of some fold states alone; a notebook has them all");
-    return nearest;
+  foldsAtHand(wanted) {
+    const unlike = (state) => countUnlike(outermost(state), outermost(wanted));
+    // Where none is nearer, nothing is to move.
+    const now = this.drawing?.folds ?? this.state.folds;
+    const nearer = (best, state) => (unlike(state) < unlike(best) ? state : best);
+    return this.source.states?.reduce(nearer, now) ?? wanted;
   }
 
   /** Give up, one after the other: the search, the selection. */
@@ -261,7 +267,10 @@ class Page {
     const is = (...names) => names.some((name) => !sameValue(old[name], this.state[name]));
     this.toolbar.showState(this.state);
     const jobs = [];
-    if (is("stage")) this.strip.choose(this.state.stage);
+    if (is("stage")) {
+      this.strip.choose(this.state.stage);
+      this.foldNotice = "";
+    }
     if (is("stage", "folds", "side")) jobs.push(this.showGraph());
     else {
       if (is("query")) this.showSearch();
@@ -300,7 +309,8 @@ class Page {
     this.drawing = found[0].error === undefined ? found[0] : null;
     this.toolbar.showFolds(this.drawing?.regions ?? [], this.drawing?.folds ?? []);
     const problem = found.map((one) => one.error ?? one.problem).find(Boolean) ?? "";
-    this.say(problem ? "" : (this.drawing?.note ?? ""));
+    this.problem = problem;
+    this.sayOfDrawing();
     this.showInstead(problem, stage);
     if (!problem) {
       this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes });
@@ -387,8 +397,10 @@ class Page {
     this.answers.prefetch(this.run.busy ? [] : asks);
   }
 
-  say(text) {
-    this.note.textContent = text;
+  /** What the drawing does not show, and why it is not the one that was asked for. */
+  sayOfDrawing() {
+    const note = this.problem ? "" : (this.drawing?.note ?? "");
+    this.note.textContent = [this.foldNotice, note].filter(Boolean).join(" ");
   }
 
   showWaiting(isLate) {
@@ -426,6 +438,16 @@ class Page {
     this.graph.destroy();
     this.root.remove();
   }
+}
+
+/** Of folded regions those that can be seen: what is inside of another makes no difference. */
+function outermost(folds) {
+  return folds.filter((path) => !folds.some((other) => other !== path && isInside(path, other))).sort();
+}
+
+function countUnlike(one, other) {
+  const missing = (from, what) => what.filter((path) => !from.includes(path)).length;
+  return missing(one, other) + missing(other, one);
 }
 
 /** A handle between graph and details: dragged, or moved by the arrow keys. */
