@@ -15,7 +15,7 @@ from jitq_explore.views.boxes import Region, Role, Status, Tally, region_label, 
 from jitq_explore.views.domains import is_dequantize, is_quantize
 from jitq_explore.views.folds import Folding, Stand, path_of
 from jitq_explore.views.printable import printable, shorten, shorten_end
-from jitq_explore.views.reel import Place, Reel, Scene
+from jitq_explore.views.reel import Place, Reel
 from jitq_explore.views.wiring import Wiring
 
 WIDTH = 30
@@ -125,14 +125,7 @@ class Stage:
 
     def status_of(self, node: Node) -> Status:
         """That of a node of the graph after."""
-        if self.scene.diff is None:
-            return Status.SAME
-        match = self.scene.diff.match_after.get(node.id)
-        if match is None:
-            return Status.ADDED
-        if match.changes or not self.scene.changed_operands.isdisjoint(node.inputs):
-            return Status.CHANGED
-        return Status.SAME
+        return self.scene.status_of(node)
 
     def tally(self, places: Iterable[Place]) -> Tally:
         """How many nodes stand at these places, and how many of them differ."""
@@ -318,7 +311,7 @@ class StageBefore(Stage):
 
     def status_of(self, node: Node) -> Status:
         """What will become of a node of the graph before."""
-        return _status_to_come(self.next_scene, node)
+        return self.next_scene.status_to_come(node)
 
     def _op_row(self, node: Node, status: Status, has_lines: bool) -> Row:
         row = super()._op_row(node, Status.SAME, has_lines)
@@ -333,17 +326,6 @@ class StageBefore(Stage):
         diff = self.next_scene.diff
         match = diff.match_before.get(node.id) if diff else None
         return labels.tooltip(node, self.scene.graph, status, match)
-
-
-def _status_to_come(scene: Scene, node: Node) -> Status:
-    """What the stage of a scene makes of a node of the graph before it."""
-    match = scene.diff.match_before.get(node.id) if scene.diff else None
-    if match is None:
-        return Status.REMOVED if scene.diff else Status.SAME
-    takes_changed = any(
-        not scene.changed_operands.isdisjoint(after.inputs) for after in match.after
-    )
-    return Status.CHANGED if match.changes or takes_changed else Status.SAME
 
 
 def operands(node: Node, wiring: Wiring) -> dict[str, str]:

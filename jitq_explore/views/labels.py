@@ -118,8 +118,13 @@ def operands(node: Node, graph: Graph, folded: frozenset[str]) -> dict[str, str]
         name = names[position] if position < len(names) else default
         if name in ("input", "tensors") and path:
             name = default
-        found[name] = _DTYPES.get(text, text) if name == "dtype" else text
+        found[name] = dtype_name(name, text)
     return found
+
+
+def dtype_name(argument: str, text: str) -> str:
+    """The value of an argument; of one that numbers an element type the type's name."""
+    return _DTYPES.get(text, text) if argument == "dtype" else text
 
 
 def detail_lines(node: Node, graph: Graph, folded: frozenset[str]) -> tuple[str, ...]:

@@ -25,8 +25,9 @@ from functools import cached_property
 
 from jitq_explore.snapshots.diff import GraphDiff, diff_graphs
 from jitq_explore.snapshots.graph import Graph, Node
+from jitq_explore.snapshots.modules import ModuleState
 from jitq_explore.snapshots.pause import collector_paused
-from jitq_explore.snapshots.recording import INPUT, Recording
+from jitq_explore.snapshots.recording import INPUT, Recording, Snapshot
 from jitq_explore.views.boxes import Box, Edge, Picture, Region, Role, Status
 from jitq_explore.views.domains import Domain, domains_of, dtypes_of
 from jitq_explore.views.places import Placing, ends_of, gates_of
@@ -69,12 +70,39 @@ class Scene:
         """Name of a value that a quantize makes -> its element type, where that is told."""
         return dtypes_of(self.graph)
 
+    def status_of(self, node: Node) -> Status:
+        """That of a node of the graph, as it is drawn: a changed operand changes its user."""
+        if self.diff is None:
+            return Status.SAME
+        match = self.diff.match_after.get(node.id)
+        if match is None:
+            return Status.ADDED
+        if match.changes or not self.changed_operands.isdisjoint(node.inputs):
+            return Status.CHANGED
+        return Status.SAME
+
+    def status_to_come(self, old: Node) -> Status:
+        """What the stage makes of a node of the graph before it."""
+        match = self.diff.match_before.get(old.id) if self.diff else None
+        if match is None:
+            return Status.REMOVED if self.diff else Status.SAME
+        is_changed = match.changes or Status.CHANGED in map(self.status_of, match.after)
+        return Status.CHANGED if is_changed else Status.SAME
+
     @cached_property
     def changed_operands(self) -> frozenset[str]:
-        """Values that are not drawn and differ from the stage before, or are made of such."""
+        """Values that are not drawn and differ from the stage before, or are made of such.
+
+        Equal constants that a pass made into one are still the same operand.
+        """
         if self.diff is None:
             return frozenset()
-        changed = {node.id for match in self.diff.changed for node in match.after}
+        changed = {
+            node.id
+            for match in self.diff.changed
+            if any(what != "copies" for what, _, _ in match.changes)
+            for node in match.after
+        }
         found: set[str] = set()
         for node in self.graph.nodes:
             is_changed = node.id in changed or not found.isdisjoint(node.inputs)
@@ -179,16 +207,25 @@ def _reel_of(recording: Recording) -> Reel:
     for record in recording:
         before, after = scenes[-1], record.after.graph()
         scenes.append(Scene(record.name, after, diff_graphs(before.graph, after)))
-    modules = [module for module in recording.input.modules if not module.is_observer]
-    structure = recording.input.structure
-    return Reel.of_scenes(
-        scenes,
-        {module.path: module.short_class for module in modules},
-        {
-            module.path: f"{module.class_name} {structure.get((module.path, 'forward'), '')}"
-            for module in modules
-        },
-    )
+    return Reel.of_scenes(scenes, classes_of(recording.input), digests_of(recording.input))
+
+
+def classes_of(snapshot: Snapshot) -> dict[str, str]:
+    """Path of each module -> the name of its class."""
+    return {module.path: module.short_class for module in _modules(snapshot)}
+
+
+def digests_of(snapshot: Snapshot) -> dict[str, str]:
+    """Path of each module -> a digest of what it computes."""
+    structure = snapshot.structure
+    return {
+        module.path: f"{module.class_name} {structure.get((module.path, 'forward'), '')}"
+        for module in _modules(snapshot)
+    }
+
+
+def _modules(snapshot: Snapshot) -> list[ModuleState]:
+    return [module for module in snapshot.modules if not module.is_observer]
 
 
 def _placed(

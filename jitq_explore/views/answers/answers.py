@@ -11,6 +11,7 @@ from jitq_explore.views.answers.drawing import drawing
 from jitq_explore.views.answers.links import links
 from jitq_explore.views.answers.nodes import nodes
 from jitq_explore.views.answers.pages import AskError, Book, Page, RunBook
+from jitq_explore.views.answers.pairs import PairBook
 from jitq_explore.views.answers.run import run
 from jitq_explore.views.answers.tables import table
 from jitq_explore.views.answers.text import text
@@ -45,6 +46,16 @@ class Answers:
         `before` are those about the same run when it was shorter: what is still true is kept.
         """
         return Answers(RunBook.of(recording, before.book if before is not None else None))
+
+    @staticmethod
+    def of_pair(one: Recording, other: Recording, names: tuple[str, str] = ("A", "B")) -> Answers:
+        """The answers about two runs, compared stage by stage: `one` is before, `other` after.
+
+        ValueError where both have one name.
+        """
+        if names[0] == names[1]:
+            raise ValueError(f"two runs need two names, not {names[0]!r} twice")
+        return Answers(PairBook.of(one, other, names))
 
     def answer(self, kind: str, arguments: Mapping[str, Any]) -> object:
         """The answer, as JSON; {"error": why} for what cannot be answered."""

@@ -28,7 +28,8 @@ def details(book: Book, stage: Page, node: object, gone: object = False) -> dict
 def _details(book: Book, page: Page, node: Node, gone: bool) -> dict[str, object]:
     recording, stage = book.origin(page.name, gone)
     module = module_of(recording, stage, node.id)
-    state = page.snapshot(gone).by_path.get(module)
+    known = (page.snapshot(gone), recording.input)
+    state = next(filter(None, (snapshot.by_path.get(module) for snapshot in known)), None)
     return {
         "title": printable(node.kind),
         "status": str(page.status(node, gone)),

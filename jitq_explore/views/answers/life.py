@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.lineage import lineage
 from jitq_explore.snapshots.lives import Event
-from jitq_explore.views.answers.pages import Book, Page
+from jitq_explore.snapshots.recording import Recording
+from jitq_explore.views.answers.pages import Book, Page, shown
 from jitq_explore.views.printable import printable, shorten_end
 
 _LONG = 240
@@ -20,7 +21,11 @@ def life_section(book: Book, page: Page, node: Node, gone: bool) -> dict[str, ob
     by_stage: dict[str, list[Event]] = {}
     for event in life.steps:
         by_stage.setdefault(event.stage, []).append(event)
-    rows = [_row(book, name, events, page) for name, events in by_stage.items()]
+    rows = [
+        _row(book, recording, book.pages.get(name), events) for name, events in by_stage.items()
+    ]
+    for row in rows:
+        row["here"] = row["stage"] == page.name
     return {
         "type": "life",
         "title": "Life through the stages",
@@ -29,17 +34,20 @@ def life_section(book: Book, page: Page, node: Node, gone: bool) -> dict[str, ob
     }
 
 
-def _row(book: Book, stage: str, events: Sequence[Event], shown: Page) -> dict[str, object]:
+def _row(
+    book: Book, recording: Recording, page: Page | None, events: Sequence[Event]
+) -> dict[str, object]:
     said = dict.fromkeys(f"{event.what} {event.detail}".strip() for event in events)
-    page = book.pages.get(stage)
-    nodes = dict.fromkeys(node.id for event in events for node in event.nodes_after)
-    old = dict.fromkeys(node.id for event in events for node in event.nodes_before)
-    there = [each for each in nodes if page is not None and each in page.graph.by_id]
-    taken = [each for each in old if page is not None and each in page.removed_by_id]
+    if len(said) > 1:
+        said.pop("survived", None)
+    new = list(dict.fromkeys(node.id for event in events for node in event.nodes_after))
+    old = list(dict.fromkeys(node.id for event in events for node in event.nodes_before))
+    there, gone = shown(book, page, recording, new) if page is not None else ([], [])
+    if page is not None and len(book.runs) == 1:
+        gone = [each for each in old if each in page.removed_by_id]
     return {
-        "stage": stage,
+        "stage": events[0].stage,
         "what": shorten_end(printable("; ".join(said)), _LONG),
-        "nodes": there or taken,
-        "gone": not there and bool(taken),
-        "here": stage == shown.name,
+        "nodes": there or gone,
+        "gone": bool(gone) and not there,
     }

@@ -74,7 +74,7 @@ def words_of(node: Node, graph: Graph, more: str = "") -> str:
     names = (graph.values[value].debug_name for value in values)
     observer = map(str, node.attributes.values()) if node.is_observer else ()
     parts = (node.kind, node.module_path, *values, *names, *observer, more)
-    return " ".join(dict.fromkeys(filter(None, parts))).casefold()
+    return " ".join(dict.fromkeys(" ".join(parts).casefold().split()))
 
 
 def _old_words(match: Match, before: Graph) -> str:

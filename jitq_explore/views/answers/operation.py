@@ -52,7 +52,7 @@ def _changes(match: Match) -> Iterator[dict[str, object]]:
         if what != "attributes"
     ]
     if rows:
-        hint = f"Matched by {match.reason}, {match.confidence:.0%} sure"
+        hint = f"Why it is taken for the same: {match.reason} ({match.confidence:.0%} sure)"
         yield pairs("What changed", rows, hint)
 
 
@@ -74,10 +74,12 @@ def _inputs(
     was = page.before if old is not None else None
     for position, value in enumerate(node.inputs):
         maker = graph.producers.get(value)
+        name = names[position] if position < len(names) else f"input {position}"
+        old_text = _old_text(was, old, position, len(node.inputs))
         yield pair_row(
-            names[position] if position < len(names) else f"input {position}",
-            _value_text(snapshot, value),
-            _old_text(was, old, position, len(node.inputs)),
+            name,
+            labels.dtype_name(name, _value_text(snapshot, value)),
+            labels.dtype_name(name, old_text) if old_text is not None else None,
             maker.id if maker is not None else None,
             _fed_by(graph, value, maker),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -25,8 +25,9 @@ class Page:
     """One stage: the model after it and before it (None: nothing is before).
 
     Where two runs are compared "before" is the first run and "after" the second, both after that
-    stage; `only` names the run where just one has the stage. `kept` is what has been answered
-    already and stays true as long as the page does.
+    stage; `both` has the records with the names of their runs, and `only` names the run where just
+    one has the stage. `kept` is what has been answered already and stays true as long as the page
+    does.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Page:
     before: Snapshot | None = None
     names: tuple[str, str] = ("before", "after")
     record: StageRecord | None = None
+    both: tuple[tuple[str, StageRecord], ...] = ()
     only: str | None = None
     kept: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -64,20 +66,21 @@ class Page:
         """Id -> node, of those."""
         return {node.id: node for node in self.removed}
 
+    def known_as(self, ids: Iterable[str]) -> tuple[list[str], list[str]]:
+        """What nodes of the graph before are after: ids of their partners, and of those gone."""
+        old = list(ids)
+        gone = [each for each in old if each in self.removed_by_id]
+        matches = self.diff.match_before if self.diff is not None else {}
+        new = (node.id for each in old if each in matches for node in matches[each].after)
+        return list(dict.fromkeys(new)), gone
+
     def snapshot(self, gone: bool) -> Snapshot:
         """The model that a node is from."""
         return self.before if gone and self.before is not None else self.after
 
     def status(self, node: Node, gone: bool = False) -> Status:
-        """That of a node after the stage, or of one that is gone."""
-        if gone:
-            return Status.REMOVED
-        if self.diff is None:
-            return Status.SAME
-        match = self.diff.match_after.get(node.id)
-        if match is None:
-            return Status.ADDED
-        return Status.CHANGED if match.changes else Status.SAME
+        """That of a node after the stage, or of one that is gone, as it is drawn."""
+        return Status.REMOVED if gone else self.scene.status_of(node)
 
     def node(self, node_id: object, gone: bool) -> Node:
         """The node of that id; AskError names some that there are."""
@@ -150,6 +153,19 @@ class RunBook:
         """What is gone is from the stage before."""
         names = list(self.pages)
         return self.recording, names[max(0, names.index(stage) - gone)]
+
+
+def shown(
+    book: Book, page: Page, recording: Recording, ids: Iterable[str]
+) -> tuple[list[str], list[str]]:
+    """How the page knows nodes of a recording after that stage: those there, and those gone.
+
+    Where two runs are compared, nodes of the first are known by their partners in the second.
+    """
+    is_first = len(book.runs) > 1 and recording is book.runs[0] and page.only is None
+    if is_first:
+        return page.known_as(ids)
+    return [each for each in ids if each in page.graph.by_id], []
 
 
 def _pages(recording: Recording) -> Iterator[Page]:

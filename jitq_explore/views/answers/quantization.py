@@ -57,7 +57,9 @@ def quantization_sections(
     for seen in values[: 1 if is_gate else _MOST]:
         reading = _reading_at(recording, stage, seen.reading)
         title = f"Observed {seen.role} %{seen.value}"
-        yield pairs(printable(title), _of_reading(reading), _about(reading))
+        # What the node itself says need not be said twice.
+        rows = _of_reading(reading) if own is None else _range_rows(reading)
+        yield pairs(printable(title), rows, _about(reading))
         yield from _histogram(reading)
 
 
@@ -113,17 +115,10 @@ def _of_quant_node(row: QuantNode) -> Iterator[dict[str, object]]:
 
 
 def _of_reading(reading: ObserverReading) -> Iterator[dict[str, object]]:
-    if reading.minimum:
-        yield pair_row("range", _range_text(reading), hint=_HINTS["range"])
-    else:
-        yield pair_row("range", "nothing seen yet", hint=_HINTS["range"])
+    yield from _range_rows(reading)
     if reading.scale:
         yield pair_row("scale", numbers_text(reading.scale), hint=_HINTS["scale"])
         yield pair_row("zero point", numbers_text(reading.zero_point), hint=_HINTS["zero point"])
-    ends = clip_points(reading)
-    if ends is not None:
-        text = f"{number_text(ends[0])} … {number_text(ends[1])}"
-        yield pair_row("clips at", text, hint=_HINTS["clips at"])
     yield pair_row("dtype", reading.dtype, hint=_HINTS["dtype"])
     yield pair_row("scheme", reading.qscheme.replace("_", " "), hint=_HINTS["scheme"])
     if reading.axis is not None and "channel" in reading.qscheme:
@@ -131,6 +126,20 @@ def _of_reading(reading: ObserverReading) -> Iterator[dict[str, object]]:
     if reading.quant_min is not None and reading.quant_max is not None:
         text = f"{reading.quant_min} … {reading.quant_max}"
         yield pair_row("integers", text, hint=_HINTS["integers"])
+
+
+def _range_rows(reading: ObserverReading) -> Iterator[dict[str, object]]:
+    seen = _range_text(reading) if reading.minimum else _not_seen(reading)
+    yield pair_row("range", seen, hint=_HINTS["range"])
+    ends = clip_points(reading)
+    if ends is not None and reading.minimum:
+        text = f"{number_text(ends[0])} … {number_text(ends[1])}"
+        yield pair_row("clips at", text, hint=_HINTS["clips at"])
+
+
+def _not_seen(reading: ObserverReading) -> str:
+    """Why there is no range: some observers never look at data."""
+    return "none kept: computed at run time" if reading.calibrated else "nothing seen yet"
 
 
 def _range_text(reading: ObserverReading) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from jitq_explore.snapshots.recording import Recording, StageRecord
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.tables import tabs
-from jitq_explore.views.answers.wording import counted, plural
+from jitq_explore.views.answers.wording import counted, duration, plural
 from jitq_explore.views.boxes import SIGNS, Status
 
 
@@ -73,23 +73,61 @@ def _qconfig(book: Book) -> list[list[str]]:
 def _stage(book: Book, page: Page) -> dict[str, object]:
     counts = counts_of(page)
     record = page.record
-    error = record.error if record is not None else None
-    said = record.messages if record is not None else book.runs[-1].warnings
     return {
         "name": page.name,
         "nodes": len(page.graph),
         **{str(status): count for status, count in counts.items()},
-        "outcome": _outcome(page),
-        "label": _label(page, counts),
-        "sentence": _sentence(page),
+        **(_compared(page, counts) if len(book.runs) > 1 else _alone(page, counts)),
         "seconds": record.seconds if record is not None else None,
         "batches": record.batches if record is not None else None,
-        "error": {"message": str(error), "traceback": error.traceback} if error else None,
-        "messages": list(counted(said)),
+        "error": _error(page),
+        "messages": list(counted(_messages(book, page))),
         "findings": 0,
         "only": page.only,
         "steps": [step.name for step in record.steps] if record is not None else [],
     }
+
+
+def _alone(page: Page, counts: Mapping[Status, int]) -> dict[str, str]:
+    return {
+        "outcome": _outcome(page),
+        "label": _label(page, counts),
+        "sentence": _sentence(page),
+    }
+
+
+def _compared(page: Page, counts: Mapping[Status, int]) -> dict[str, str]:
+    """The same where two runs are compared: how they differ after that stage."""
+    times = ", ".join(f"{name} took {duration(record.seconds)}" for name, record in page.both)
+    if page.only is not None:
+        outcome, said = "changed", f"only {page.only} has this stage"
+    elif page.diff is not None and page.diff.is_empty:
+        outcome, said = "unchanged", "both runs have the same graph here"
+    else:
+        outcome, said = "changed", "{1}'s graph, compared with {0}'s".format(*page.names)
+    if any(record.error is not None for _, record in page.both):
+        outcome = "failed"
+    label = f"only {page.only}" if page.only is not None else signs(counts) or "no difference"
+    sentence = "; ".join(filter(None, (said, times)))
+    return {"outcome": outcome, "label": label, "sentence": sentence}
+
+
+def _error(page: Page) -> dict[str, str] | None:
+    alone = (("", page.record),) if page.record is not None else ()
+    failed = [(name, r.error) for name, r in (*alone, *page.both) if r.error is not None]
+    if not failed:
+        return None
+    return {
+        "message": "\n".join(f"{name}: {error}" if name else str(error) for name, error in failed),
+        "traceback": "\n".join(error.traceback for _, error in failed),
+    }
+
+
+def _messages(book: Book, page: Page) -> list[str]:
+    if len(book.runs) == 1:
+        return list(page.record.messages if page.record is not None else book.runs[0].warnings)
+    said = page.both or ()
+    return [f"{name}: {message}" for name, record in said for message in record.messages]
 
 
 def counts_of(page: Page) -> Mapping[Status, int]:
@@ -107,8 +145,7 @@ def counts_of(page: Page) -> Mapping[Status, int]:
 
 def _outcome(page: Page) -> str:
     if page.record is None:
-        is_changed = page.diff is not None and not page.diff.is_empty
-        return "changed" if is_changed else "unchanged" if page.diff is not None else "input"
+        return "input"
     if page.record.error is not None:
         return "failed"
     return "changed" if page.record.changed else "unchanged"
@@ -116,24 +153,26 @@ def _outcome(page: Page) -> str:
 
 def _label(page: Page, counts: Mapping[Status, int]) -> str:
     record = page.record
-    if page.diff is None:
+    if record is None:
         return plural(len(page.graph), "node")
-    if record is not None and record.error is not None:
+    if record.error is not None:
         return "failed"
-    differing = (status for status in counts if status is not Status.SAME)
-    signs = [f"{SIGNS[status]}{counts[status]:,}" for status in differing if counts[status]]
-    if signs:
-        return " ".join(signs)
-    if record is not None and record.batches is not None:
+    if record.batches is not None and not signs(counts):
         return plural(record.batches, "batch", "batches")
-    return "graph unchanged" if record is not None and record.changed else "no change"
+    return signs(counts) or ("graph unchanged" if record.changed else "no change")
+
+
+def signs(counts: Mapping[Status, int]) -> str:
+    """What differs, in short: "+4 −2 ~3"; "" for nothing."""
+    shown = (status for status in counts if status is not Status.SAME and counts[status])
+    return " ".join(f"{SIGNS[status]}{counts[status]:,}" for status in shown)
 
 
 def _sentence(page: Page) -> str:
     """What the counts do not say."""
     record = page.record
     if record is None:
-        return "the model as it was given" if page.diff is None else ""
+        return "the model as it was given"
     if page.diff is not None and not page.diff.is_empty:
         return ""
     return _of_unchanged(record)

@@ -5,15 +5,16 @@ A further table is one more entry in `TABLES`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.answers.columns import COLUMNS
-from jitq_explore.views.answers.pages import AskError, Book
+from jitq_explore.views.answers.pages import AskError, Book, shown
 from jitq_explore.views.answers.whereabouts import (
     Whereabouts,
     of_observed_values,
@@ -141,25 +142,99 @@ def tabs(book: Book) -> list[dict[str, object]]:
     ]
 
 
+Record: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """One table of one recording: its rows, each with where it is."""
+
+    recording: Recording
+    frame: pd.DataFrame
+    rows: tuple[tuple[Record, Whereabouts], ...]
+
+    @staticmethod
+    def of(kind: TableKind, recording: Recording) -> _Made:
+        frame = kind.make(recording)
+        rows = zip(_records(frame), kind.where(recording), strict=True)
+        return _Made(recording, frame, tuple(rows))
+
+
 def _table(book: Book, kind: TableKind) -> dict[str, object]:
-    frame, where = kind.make(book.runs[0]), kind.where(book.runs[0])
-    rows = [
-        {
-            "cells": [_cell(record[column]) for column in kind.columns],
-            "at": at.by_stage,
-            "module": printable(str(record.get("module", ""))),
-            "stage": printable(str(record[kind.stage])) if kind.stage else at.stage,
-            "bad": list(_bad(kind, record)),
-        }
-        for record, at in zip(_records(frame), where, strict=True)
-    ]
+    made = [_Made.of(kind, recording) for recording in book.runs]
+    joined = _joined(kind, made)
+    names = [f" ({name})" for name in book.run_names] or [""]
+    own = [column for column in kind.columns if column not in kind.key or len(made) == 1]
+    shared = [column for column in kind.key if len(made) > 1]
+    columns = [_column(kind, column, made[0].frame) for column in shared]
+    for column in own:
+        columns += [
+            _column(kind, column, each.frame, name) for each, name in zip(made, names, strict=True)
+        ]
+    notes = (
+        kind.note(each.frame) + (name if len(made) > 1 else "")
+        for each, name in zip(made, names, strict=True)
+        if kind.note(each.frame)
+    )
     return {
         "name": kind.name,
         "title": kind.title,
         "hint": kind.hint,
-        "note": kind.note(frame) if rows else kind.none,
-        "columns": [_column(kind.name, column, frame) for column in kind.columns],
-        "rows": rows,
+        "note": "; ".join(notes) if joined else kind.none,
+        "columns": columns,
+        "rows": [_row(book, kind, made, row, shared, own, names) for row in joined],
+    }
+
+
+def _joined(
+    kind: TableKind, made: Sequence[_Made]
+) -> list[list[tuple[Record, Whereabouts] | None]]:
+    """The rows of all recordings; those with one key are one (several with one, in their order)."""
+    found: dict[Hashable, list[tuple[Record, Whereabouts] | None]] = {}
+    for place, each in enumerate(made):
+        times: Counter[Hashable] = Counter()
+        for record, where in each.rows:
+            own = tuple(record[column] for column in kind.key)
+            times[own] += 1
+            row = found.setdefault((own, times[own]), [None] * len(made))
+            row[place] = record, where
+    return list(found.values())
+
+
+def _row(
+    book: Book,
+    kind: TableKind,
+    made: Sequence[_Made],
+    row: Sequence[tuple[Record, Whereabouts] | None],
+    shared: Sequence[str],
+    own: Sequence[str],
+    names: Sequence[str],
+) -> dict[str, object]:
+    records = [part[0] if part else None for part in row]
+    newest, where = next(part for part in reversed(row) if part)
+    cells = [_cell(newest[column]) for column in shared]
+    cells += [_cell(record[column]) if record else None for column in own for record in records]
+    bad = [
+        f"{column}{name}"
+        for record, name in zip(records, names, strict=True)
+        for column in (_bad(kind, record) if record else ())
+    ]
+    at: dict[str, list[str]] = {}
+    gone: dict[str, list[str]] = {}
+    for each, part in reversed(list(zip(made, row, strict=True))):
+        for stage, ids in (part[1].by_stage if part else {}).items():
+            there, taken = shown(book, book.pages[stage], each.recording, ids)
+            if there:
+                at.setdefault(stage, there)
+            if taken:
+                gone[stage] = taken
+    return {
+        "cells": cells,
+        "at": at,
+        "gone": gone,
+        "module": printable(str(newest.get("module", ""))),
+        "stage": printable(str(newest[kind.stage])) if kind.stage else where.stage,
+        "bad": bad,
     }
 
 
@@ -168,9 +243,10 @@ def _records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield dict(zip(frame.columns, row, strict=True))
 
 
-def _column(table_name: str, column: str, frame: pd.DataFrame) -> dict[str, str]:
-    label, hint = COLUMNS.get((table_name, column)) or COLUMNS["", column]
-    return {"name": column, "label": label, "hint": hint, "kind": _kind(frame[column])}
+def _column(kind: TableKind, column: str, frame: pd.DataFrame, run: str = "") -> dict[str, str]:
+    label, hint = COLUMNS.get((kind.name, column)) or COLUMNS["", column]
+    name, label = f"{column}{run}", f"{label}{run}"
+    return {"name": name, "label": label, "hint": hint, "kind": _kind(frame[column])}
 
 
 def _kind(column: pd.Series[Any]) -> str:

@@ -12,6 +12,11 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """A time span, short."""
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+
+
 def number_text(value: float) -> str:
     """A number, short: "0.01234", "1.2e-05", "NaN"."""
     if math.isnan(value):
