@@ -1,5 +1,8 @@
 // The panel about the selected node.
 
+const SELECT_ONE = "Select a node, here or in the graph, a table or a text: what is known of it is shown here.";
+const MOST_LISTED = 300;
+
 /** `on` is told: node {stage, id, gone}, requantize {key, qconfig}, unfold [path]. */
 class Details {
   constructor(on) {
@@ -8,8 +11,34 @@ class Details {
     this.showNothing();
   }
 
-  showNothing(text = "Select a node in the graph, a table or the text: what is known of it is shown here.") {
-    this.element.replaceChildren(make("p", { class: "jitq-quiet", text }));
+  showNothing() {
+    this.element.replaceChildren(make("p", { class: "jitq-quiet", text: SELECT_ONE }));
+  }
+
+  /** The selected node {stage, …} is not in the graph of the stage shown. */
+  showAbsent(node, stage) {
+    const back = makeJump(node.stage, () => this.on.node(node));
+    const said = [`The node selected is not in the graph of ${stage}; it was selected at `, back, "."];
+    this.element.replaceChildren(make("p", { class: "jitq-quiet" }, ...said));
+  }
+
+  /** While no node is selected: what the stage did, node by node, those that are drawn first. */
+  showStage(stage, nodes, isDrawn) {
+    const changed = nodes.filter(({ status }) => status !== "same");
+    const telling = [...changed.filter(isDrawn), ...changed.filter((node) => !isDrawn(node))];
+    if (!telling.length) {
+      this.showNothing();
+      return;
+    }
+    const lines = telling.slice(0, MOST_LISTED).map((node) => {
+      const { status, title, module, id, gone } = node;
+      const jump = makeJump(title, () => this.on.node({ stage, id, gone }), { title: module || null });
+      return make("li", {}, makeSign(status), jump);
+    });
+    const more = telling.length - lines.length;
+    if (more > 0) lines.push(make("li", { class: "jitq-quiet", text: `and ${plural(more, "more node", "more nodes")}` }));
+    const list = titled(`What ${stage} did`, SELECT_ONE, make("ol", { class: "jitq-changes" }, ...lines));
+    this.element.replaceChildren(list);
   }
 
   /**
@@ -21,7 +50,7 @@ class Details {
       this.element.replaceChildren(make("div", { class: "jitq-alarm", text: answer.error }));
       return;
     }
-    const parts = [this.head(answer), ...this.boxChooser(box, groups, node)];
+    const parts = [this.head(answer, box.length > 0), ...this.boxChooser(box, groups, node)];
     parts.push(...answer.sections.map((section) => this.section(section, node.stage)));
     if (run.live && run.qconfigChoices.length) {
       const paths = pathsAround(answer.module);
@@ -32,7 +61,7 @@ class Details {
     this.element.scrollTop = 0;
   }
 
-  head({ title, status, module, moduleClass }) {
+  head({ title, status, module, moduleClass }, isDrawn) {
     const where = module ? make("code", { text: module }) : "the model itself";
     const kind = moduleClass ? ` (${moduleClass})` : "";
     return make(
@@ -40,7 +69,7 @@ class Details {
       { class: "jitq-details-head" },
       make("h3", { class: "jitq-title", text: title }),
       status ? makeChip(status, NAME_OF[status] ?? status) : null,
-      make("div", { class: "jitq-quiet" }, "in ", where, kind),
+      make("div", { class: "jitq-quiet" }, "in ", where, kind, isDrawn ? "" : " · has no box in this drawing"),
     );
   }
 
@@ -73,8 +102,9 @@ class Details {
   }
 
   pairs({ rows }, stage) {
-    const lines = rows.map(({ label, value, old, node, hint }) => {
-      const shown = node === null ? make("span", { text: value }) : makeJump(value, () => this.on.node({ stage, id: node, gone: false }));
+    const lines = rows.map(({ label, value, old, node, gone = false, hint }) => {
+      const go = () => this.on.node({ stage, id: node, gone });
+      const shown = node === null ? make("span", { text: value }) : makeJump(value, go);
       const was = old === null ? [] : [make("del", { text: old }), " → "];
       const ink = old === null ? null : "jitq-is-new";
       return [
@@ -86,8 +116,8 @@ class Details {
   }
 
   life({ rows }) {
-    const lines = rows.map(({ stage, what, nodes, here }) => {
-      const go = () => this.on.node({ stage, id: nodes[0], gone: false });
+    const lines = rows.map(({ stage, what, nodes, gone = false, here }) => {
+      const go = () => this.on.node({ stage, id: nodes[0], gone });
       const name = nodes.length ? makeJump(stage, go) : make("span", { text: stage });
       const row = { class: here ? "jitq-here" : null, "aria-current": here ? "step" : null };
       return make("li", row, name, make("span", { class: "jitq-what", text: what }));

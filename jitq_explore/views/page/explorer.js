@@ -64,6 +64,7 @@ class Page {
     this.help = keyHelp();
     const parts = [this.live.element, this.waiting, this.toolbar.element, this.makeMain()];
     this.root.append(...this.strip.parts, ...parts, this.tabs.element, this.help);
+    this.root.addEventListener("keydown", (event) => pressedFirst(this, event), true);
     this.root.addEventListener("keydown", (event) => pressed(this, event));
     el.append(this.root);
     this.graph = new GraphView(this.graphRoot, {
@@ -93,8 +94,6 @@ class Page {
       side: (side) => this.change({ side }),
       folds: (folds) => this.setFolds(folds),
       fold: (path) => this.toggleFold(path),
-      fit: () => this.graph.fit(),
-      zoom: (factor) => this.graph.zoomBy(factor),
       help: () => this.help.showModal(),
       leave: () => this.root.focus({ preventScroll: true }),
     };
@@ -180,7 +179,7 @@ class Page {
     if (!found) return this.selectNode(null, true);
     const all = this.nodesOfBox(found);
     const telling = all.find(({ status }) => status !== "same") ?? all[0];
-    if (telling) return this.selectNode({ stage: this.state.stage, ...telling }, true);
+    if (telling) return this.selectNode({ ...telling, stage: this.state.stage }, true);
     return this.selectHere(found, true);
   }
 
@@ -202,10 +201,8 @@ class Page {
   stepHit(direction) {
     const hit = this.graph.step(direction);
     if (!hit) return;
-    this.toolbar.showHits(this.state.query, hit.count, hit.number);
-    if (!hit.node) return;
-    const node = typeof hit.node === "object" ? hit.node : { id: hit.node };
-    this.selectNode({ stage: this.state.stage, ...node });
+    this.toolbar.showHit(hit);
+    this.selectNode({ ...hit.node, stage: this.state.stage });
   }
 
   setFolds(wanted) {
@@ -345,8 +342,7 @@ class Page {
 
   showSearch() {
     const { query } = this.state;
-    const found = this.graph.search(query);
-    this.toolbar.showHits(query, found?.count ?? 0);
+    this.toolbar.showHits(query, this.graph.search(query));
   }
 
   /** Find the selected node at this stage, and show it everywhere. */
@@ -359,13 +355,12 @@ class Page {
     this.graph.select(this.located, { center: !isFromGraph });
     this.tabs.mark(this.located);
     if (!anchor) {
-      this.details.showNothing();
+      this.details.showStage(stage, this.nodes, (node) => this.boxOf(node) !== undefined);
       return;
     }
     const [id, gone] = this.located.nodes.length ? [this.located.nodes[0], false] : [this.located.gone[0], true];
     if (id === undefined) {
-      const text = `The node selected at ${anchor.stage} is not in the graph of ${stage}.`;
-      this.details.showNothing(text);
+      this.details.showAbsent(anchor, stage);
       return;
     }
     const node = { stage, id, gone };
@@ -375,12 +370,15 @@ class Page {
   }
 
   /** All nodes that share the box of a node, and the modules that the box stands for. */
-  boxAround({ id, gone }) {
-    const { boxes = {}, gone: away = {}, groups = {} } = this.drawing ?? {};
-    const home = (node) => (node.gone ? away : boxes)[node.id];
-    const mine = home({ id, gone });
-    if (mine === undefined) return { box: [], groups: [] };
-    return { box: this.nodes.filter((node) => home(node) === mine), groups: groups[mine] ?? [] };
+  boxAround(node) {
+    const box = this.boxOf(node);
+    if (box === undefined) return { box: [], groups: [] };
+    const inside = this.nodes.filter((other) => this.boxOf(other) === box);
+    return { box: inside, groups: this.drawing.groups?.[box] ?? [] };
+  }
+
+  boxOf({ id, gone }) {
+    return (gone ? this.drawing?.gone : this.drawing?.boxes)?.[id];
   }
 
   /** What a step to another stage would need, nearest stages first. */

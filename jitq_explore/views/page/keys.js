@@ -3,6 +3,8 @@
 const KEYS = [
   ["← →", "the stage before, the stage after"],
   ["↑ ↓", "follow the selected node's edges up and down"],
+  ["[ ]", "the box to the left, to the right"],
+  ["Shift arrows", "move the graph, while it has the focus"],
   ["Enter", "fold or unfold what is selected"],
   ["/", "search"],
   ["n, Shift n", "next, previous hit"],
@@ -17,6 +19,8 @@ const DOING = {
   ArrowRight: (page) => page.stepStage(1),
   ArrowUp: (page) => page.graph.follow("up"),
   ArrowDown: (page) => page.graph.follow("down"),
+  "[": (page) => page.graph.follow("left"),
+  "]": (page) => page.graph.follow("right"),
   Enter: (page) => page.graph.toggleFold(),
   "/": (page) => page.toolbar.box.select(),
   n: (page) => page.stepHit(1),
@@ -42,6 +46,12 @@ function pressed(page, event) {
   if (isTaken || isTyping || isScrolling || isPressing || !page.run || !Object.hasOwn(DOING, key)) return;
   event.preventDefault();
   DOING[key](page);
+}
+
+/** In the graph too the arrows to the sides step through the stages. */
+function pressedFirst(page, event) {
+  const isSideways = /^Arrow(Left|Right)$/.test(event.key) && !event.shiftKey;
+  if (isSideways && page.graphRoot.contains(event.target)) pressed(page, event);
 }
 
 /** The list of keys, as a dialog. */

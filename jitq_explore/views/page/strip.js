@@ -38,8 +38,8 @@ class Strip {
     const name = [make("span", { class: "jitq-card-name", text: stage.name })];
     if (stage.only) name.push(make("span", { class: "jitq-run", text: `only ${stage.only}` }));
     if (stage.findings) {
-      const found = plural(stage.findings, "finding");
-      name.push(make("span", { class: "jitq-found", text: `${FAILED} ${found}` }));
+      const title = plural(stage.findings, "finding");
+      name.push(make("span", { class: "jitq-found", title, text: `${FAILED} ${stage.findings}` }));
     }
     const button = make(
       "button",

@@ -3,6 +3,7 @@
 const ROW_HEIGHT = 26; // pixels, as in the style sheet
 const ROWS_AROUND = 12; // rendered above and below what is in sight
 const WIDEST_CELL = 40; // characters
+const CHARACTER_WIDTH = 7.4; // pixels, at most so much on average
 
 /** `onRow(row)`: a row was chosen. */
 class TableView {
@@ -65,7 +66,7 @@ class TableView {
     return this.answer.columns.map(({ label }, at) => {
       let longest = label.length + 2;
       for (const { cells } of this.answer.rows) longest = Math.max(longest, cellText(cells[at]).length);
-      return 18 + Math.ceil(Math.min(longest, WIDEST_CELL) * 6.9);
+      return 20 + Math.ceil(Math.min(longest, WIDEST_CELL) * CHARACTER_WIDTH);
     });
   }
 
@@ -229,7 +230,7 @@ function cellText(cell) {
 function cellOf(cell, { kind }, isBad) {
   const text = cellText(cell);
   const classes = [kind === "number" && "jitq-number", isBad && "jitq-bad"].filter(Boolean);
-  const title = text.length > WIDEST_CELL - 2 ? text : null;
+  const title = text.length > WIDEST_CELL / 2 ? text : null;
   return make("td", { class: classes.join(" ") || null, title, text: isBad ? `${FAILED} ${text}` : text });
 }
 

@@ -17,8 +17,10 @@ class TextView {
     this.scroll.setAttribute("aria-label", `${answer.title || "Text"}, scrollable`);
     moveFocusWithin(this.listing, "button");
     const changes = answer.lines.filter(({ status }) => status !== "same").length;
-    const said = changes ? plural(changes, "line differs", "lines differ") : "no line differs";
+    const same = answer.lines.length ? "no line differs" : "";
+    const said = changes ? plural(changes, "line differs", "lines differ") : same;
     const note = [said, answer.note].filter(Boolean).join(" · ");
+    this.scroll.hidden = !answer.lines.length;
     const head = make("b", { text: answer.title });
     const bar = make("div", { class: "jitq-bar" }, head, make("span", { class: "jitq-quiet", text: note }));
     this.element = make("div", {}, bar, this.scroll);

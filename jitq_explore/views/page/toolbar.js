@@ -1,4 +1,4 @@
-// What is above the graph: search, filters, sides, folds, zoom.
+// What is above the graph: search, filters, sides, folds. (Zooming is the graph view's own.)
 
 const REACHES = [
   ["", "everything"],
@@ -12,7 +12,7 @@ const SIDES = [
   ["both", "Side by side"],
 ];
 
-/** The tools; `on` is told: search, step, module, reach, side, folds, fit, zoom, help. */
+/** The tools; `on` is told: search, step, leave (the search box), module, reach, side, folds, fold, help. */
 class Toolbar {
   constructor(on) {
     this.on = on;
@@ -22,7 +22,8 @@ class Toolbar {
     this.module = makeSelect("Module", [["", "all modules"]], on.module);
     this.reach = makeSelect("Show", REACHES, (value) => on.reach(value === "" ? null : Number(value)));
     const filters = [labelled("Module", this.module), labelled("Show", this.reach)];
-    const tools = [this.search, ...filters, this.makeSides(), this.makeFolds(), this.makeZoom()];
+    const help = makeButton("?", () => on.help(), { "aria-label": "Keys", title: "Keys (?)" });
+    const tools = [this.search, ...filters, this.makeSides(), this.makeFolds(), help];
     this.element = make(
       "div",
       { class: "jitq-bar jitq-tools", role: "group", "aria-label": "Graph tools" },
@@ -92,14 +93,6 @@ class Toolbar {
     return make("span", { class: "jitq-group" }, all, none, holder);
   }
 
-  makeZoom() {
-    const fit = makeButton("Fit", () => this.on.fit(), { title: "Show the whole graph (f)" });
-    const out = makeButton("−", () => this.on.zoom(1 / 1.25), { "aria-label": "Zoom out" });
-    const closer = makeButton("+", () => this.on.zoom(1.25), { "aria-label": "Zoom in" });
-    const help = makeButton("?", () => this.on.help(), { "aria-label": "Keys" });
-    return make("span", { class: "jitq-group" }, fit, out, closer, help);
-  }
-
   toggleMenu(isOpen = this.menu.hidden) {
     this.menu.hidden = !isOpen;
     this.menuButton.setAttribute("aria-expanded", String(isOpen));
@@ -157,12 +150,17 @@ class Toolbar {
     }
   }
 
-  /** How many nodes the search found; the `number`th of them is shown. */
-  showHits(query, count, number = null) {
-    for (const button of this.steps) button.disabled = !count;
+  /** How many nodes the search found, in how many boxes. */
+  showHits(query, { count, boxes }) {
+    for (const button of this.steps) button.disabled = !boxes;
     if (!query) this.hits.textContent = "";
-    else if (!count) this.hits.textContent = "nothing found";
-    else this.hits.textContent = number ? `${number} of ${count}` : `${count} found`;
+    else if (!count) this.hits.textContent = "none found";
+    else this.hits.textContent = boxes ? `${count} found` : `${count}, not drawn`;
+  }
+
+  /** Which of the boxes with hits is shown. */
+  showHit({ number, count }) {
+    this.hits.textContent = `${number} of ${count}`;
   }
 }
 
