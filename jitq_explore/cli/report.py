@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from jitq_explore.cli.files import check_output, load_recording
@@ -12,14 +13,23 @@ from jitq_explore.cli.printing import say
 
 def report(options: argparse.Namespace) -> None:
     """Write a recording, or two compared, as one HTML file."""
-    read = [options.recording, *([options.other] if options.other else [])]
+    read = [options.recording] if options.other is None else [options.recording, options.other]
     check_output(options.output, read)
     recordings = [load_recording(path) for path in read]
     from jitq_explore.views.html import to_html
 
-    to_html(recordings[0], options.output, *recordings[1:])
+    if options.other is None:
+        to_html(recordings[0], options.output)
+    else:
+        to_html(recordings[0], options.output, recordings[1], _names(read))
     size = options.output.stat().st_size / 2**20
     say(f"Saved to {options.output} ({size:.1f} MB): open it in a browser")
+
+
+def _names(paths: Sequence[Path]) -> tuple[str, str]:
+    """What the two runs are called: as their files, where these differ."""
+    one, other = (path.stem for path in paths)
+    return (one, other) if one != other else ("A", "B")
 
 
 def describe(commands: Commands) -> None:

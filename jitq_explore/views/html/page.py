@@ -22,14 +22,18 @@ _COLUMNS = ("stage", "nodes", "added", "removed", "changed", "seconds", "what ha
 
 
 def to_html(
-    recording: Recording, path: str | os.PathLike[str], other: Recording | None = None
+    recording: Recording,
+    path: str | os.PathLike[str],
+    other: Recording | None = None,
+    names: tuple[str, str] = ("A", "B"),
 ) -> Path:
     """Write the explorer of a recording as one HTML file, at once or not at all; returns the path.
 
-    With `other` the two runs are compared, stage by stage. The page holds all it shows and loads
-    nothing; it can be opened from a disk, in any browser of 2023 or later. An existing file is
-    replaced. FileNotFoundError where the folder does not exist, IsADirectoryError where the path is
-    a folder, TypeError for anything but recordings.
+    With `other` the two runs are compared, stage by stage, and called by `names`. The page holds
+    all it shows and loads nothing; it can be opened from a disk, in any browser of 2023 or later.
+    An existing file is replaced. FileNotFoundError where the folder does not exist,
+    IsADirectoryError where the path is a folder, TypeError for anything but recordings, ValueError
+    where both names are the same.
     """
     for given in (recording,) if other is None else (recording, other):
         if not isinstance(given, Recording):
@@ -40,7 +44,10 @@ def to_html(
     path = Path(path)
     check_target(path)
     with collector_paused():
-        answers = Answers.of(recording) if other is None else Answers.of_pair(recording, other)
+        if other is None:
+            answers = Answers.of(recording)
+        else:
+            answers = Answers.of_pair(recording, other, names)
         replace_file(path, page_of(answers).encode())
     return path
 
