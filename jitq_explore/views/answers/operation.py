@@ -29,16 +29,15 @@ def operation_sections(page: Page, node: Node, gone: bool) -> Iterator[dict[str,
     """What changed first, then the node as it is."""
     match = _match(page, node, gone)
     old = match.before[0] if match is not None and len(match.before) == 1 else None
-    snapshot = page.snapshot(gone)
     if match is not None:
         yield from _changes(match)
     attributes = list(_attributes(node.attributes, old.attributes if old else {}))
     if attributes:
         yield pairs("Attributes", attributes, "What is fixed in the node itself")
     if node.inputs:
-        yield pairs("Inputs", _inputs(snapshot, node, page, old), "The values it takes")
+        yield pairs("Inputs", _inputs(page, node, gone, old), "The values it takes")
     if node.outputs:
-        yield pairs("Outputs", _outputs(snapshot.graph(), node), "The values it makes")
+        yield pairs("Outputs", _outputs(page, node, gone), "The values it makes")
 
 
 def _match(page: Page, node: Node, gone: bool) -> Match | None:
@@ -66,9 +65,8 @@ def _attributes(
         yield pair_row(name, "", shorten_end(show_attribute(old[name]), _LONG))
 
 
-def _inputs(
-    snapshot: Snapshot, node: Node, page: Page, old: Node | None
-) -> Iterator[dict[str, object]]:
+def _inputs(page: Page, node: Node, gone: bool, old: Node | None) -> Iterator[dict[str, object]]:
+    snapshot = page.snapshot(gone)
     graph = snapshot.graph()
     names = labels.argument_names(node)
     was = page.before if old is not None else None
@@ -80,7 +78,7 @@ def _inputs(
             name,
             labels.dtype_name(name, _value_text(snapshot, value)),
             labels.dtype_name(name, old_text) if old_text is not None else None,
-            maker.id if maker is not None else None,
+            page.lead(maker, gone) if maker is not None else None,
             _fed_by(graph, value, maker),
         )
 
@@ -138,20 +136,21 @@ def _fed_by(graph: Graph, value: str, maker: Node | None) -> str:
     return "an input of the model" if value in graph.inputs else "an input of the block"
 
 
-def _outputs(graph: Graph, node: Node) -> Iterator[dict[str, object]]:
+def _outputs(page: Page, node: Node, gone: bool) -> Iterator[dict[str, object]]:
+    graph = page.snapshot(gone).graph()
     for position, value in enumerate(node.outputs):
         known = graph.values[value]
         label = "result" if len(node.outputs) == 1 else f"result {position}"
         yield pair_row(label, f"%{known.debug_name} : {known.type}")
         users = graph.consumers.get(value, ())
-        yield from _users(users)
+        yield from _users(page, users, gone)
         if value in graph.outputs:
             yield pair_row("returned", "an output of the model")
 
 
-def _users(users: Sequence[Node]) -> Iterator[dict[str, object]]:
+def _users(page: Page, users: Sequence[Node], gone: bool) -> Iterator[dict[str, object]]:
     for user in users[:_MANY]:
         path = f" in {user.module_path}" if user.module_path else ""
-        yield pair_row("taken by", f"{user.kind}{path}", node=user.id)
+        yield pair_row("taken by", f"{user.kind}{path}", node=page.lead(user, gone))
     if len(users) > _MANY:
         yield pair_row("taken by", f"{len(users) - _MANY} more")

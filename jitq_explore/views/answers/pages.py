@@ -74,6 +74,14 @@ class Page:
         new = (node.id for each in old if each in matches for node in matches[each].after)
         return list(dict.fromkeys(new)), gone
 
+    def lead(self, node: Node, gone: bool) -> tuple[str, bool] | None:
+        """How the page knows a node of the graph after, or (`gone`) of the one before: its id, and
+        whether the stage took it away."""
+        if not gone or self.diff is None:
+            return node.id, False
+        there, taken = self.known_as([node.id])
+        return (taken[0], True) if taken else (there[0], False) if there else None
+
     def snapshot(self, gone: bool) -> Snapshot:
         """The model that a node is from."""
         return self.before if gone and self.before is not None else self.after

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from jitq_explore.snapshots.recording import Recording, StageRecord
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.tables import tabs
-from jitq_explore.views.answers.wording import counted, duration, plural
+from jitq_explore.views.answers.wording import counted, duration, plural, readable
 from jitq_explore.views.boxes import SIGNS, Status
 
 
@@ -62,9 +62,9 @@ def _to_come(recording: Recording) -> tuple[str, ...]:
 
 def _qconfig(book: Book) -> list[list[str]]:
     if len(book.runs) == 1:
-        return [[repr(key), value] for key, value in book.runs[0].qconfig.items()]
+        return [[repr(key), readable(value)] for key, value in book.runs[0].qconfig.items()]
     return [
-        [f"{name}: {key!r}", value]
+        [f"{name}: {key!r}", readable(value)]
         for name, recording in zip(book.run_names, book.runs, strict=True)
         for key, value in recording.qconfig.items()
     ]
@@ -117,9 +117,10 @@ def _error(page: Page) -> dict[str, str] | None:
     failed = [(name, r.error) for name, r in (*alone, *page.both) if r.error is not None]
     if not failed:
         return None
+    said = (f"{name}: {error}" if name else str(error) for name, error in failed)
     return {
-        "message": "\n".join(f"{name}: {error}" if name else str(error) for name, error in failed),
-        "traceback": "\n".join(error.traceback for _, error in failed),
+        "message": readable("\n".join(said)),
+        "traceback": readable("\n".join(error.traceback for _, error in failed)),
     }
 
 

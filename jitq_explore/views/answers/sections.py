@@ -8,15 +8,21 @@ from jitq_explore.views.printable import printable
 
 
 def pair_row(
-    label: str, value: str, old: str | None = None, node: str | None = None, hint: str = ""
+    label: str,
+    value: str,
+    old: str | None = None,
+    node: tuple[str, bool] | None = None,
+    hint: str = "",
 ) -> dict[str, object]:
-    """A named value; `old` is what it was before, `node` the id of a node it leads to."""
+    """A named value; `old` is what it was before, `node` leads to a node: its id, and whether the
+    stage took it away."""
     return {
         "label": printable(label),
         "value": printable(value),
         "old": printable(old) if old is not None and old != value else None,
-        "node": node,
-        "hint": hint,
+        "node": node[0] if node is not None else None,
+        "gone": node is not None and node[1],
+        "hint": printable(hint),
     }
 
 

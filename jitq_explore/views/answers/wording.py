@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from jitq_explore.views.printable import printable
+
 
 def plural(count: int, one: str, many: str = "") -> str:
     """A number with its noun: "1 batch", "2 batches"."""
@@ -15,6 +17,11 @@ def plural(count: int, one: str, many: str = "") -> str:
 def duration(seconds: float) -> str:
     """A time span, short."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+
+
+def readable(text: str) -> str:
+    """Text of several lines, control characters written out."""
+    return "\n".join(printable(line) for line in text.splitlines())
 
 
 def number_text(value: float) -> str:
@@ -42,4 +49,4 @@ def plain_number(value: float) -> float | str:
 def counted(texts: Iterable[str]) -> Iterator[dict[str, object]]:
     """Each text once, with how often it came."""
     for text, times in Counter(texts).items():
-        yield {"text": text, "times": times}
+        yield {"text": readable(text), "times": times}
