@@ -54,6 +54,11 @@ function graphShape(tag, attributes) {
   return element;
 }
 
+// The sign beside the colour, and the word.
+function graphStatus(status) {
+  return `${GRAPH_SIGNS[status]} ${status}`.trim();
+}
+
 function graphClamp(value, low, high) {
   return Math.max(Math.min(value, high), Math.min(low, high));
 }
@@ -68,6 +73,11 @@ function graphAround(rects) {
   const right = Math.max(...rects.map((r) => r.x + r.width));
   const bottom = Math.max(...rects.map((r) => r.y + r.height));
   return { x: left, y: top, width: right - left, height: bottom - top };
+}
+
+// The id of the box that an element of a drawing belongs to, if it does.
+function graphBoxAt(element) {
+  return element.closest(".node")?.dataset.box ?? null;
 }
 
 function graphIsIn(module, path) {
@@ -100,7 +110,7 @@ class GraphCamera {
   home() {
     const whole = this.#whole();
     const wide = (this.view.width - 2 * GRAPH_MARGIN) / this.paper.width;
-    const place = this.#centred(Math.max(whole, graphClamp(wide, GRAPH_LEGIBLE, 1)));
+    const place = this.#centred(whole >= GRAPH_LEGIBLE ? whole : graphClamp(wide, GRAPH_LEGIBLE, 1));
     if (place.scale > whole) place.y = Math.max(place.y, GRAPH_MARGIN);
     this.set(place);
     this.isHome = true;
@@ -210,7 +220,7 @@ class GraphCamera {
     });
   }
 
-  // Only as far as it takes to have it in the window.
+  // Only as far as it takes to have it in the window; whether that is any way at all.
   reveal(rect) {
     const seen = this.toView(rect);
     const room = 48;
@@ -221,6 +231,7 @@ class GraphCamera {
     const dx = along(seen.x, seen.width, this.view.width);
     const dy = along(seen.y, seen.height, this.view.height);
     if (dx || dy) this.glide({ x: this.x + dx, y: this.y + dy, scale: this.scale });
+    return dx !== 0 || dy !== 0;
   }
 
   end() {
@@ -266,8 +277,10 @@ class GraphPane {
   // What was made of a drawing is kept as long as the drawing is: to parse a large one takes time.
   #takeUp(drawing) {
     const known = GRAPH_PREPARED.get(drawing);
-    if (known) Object.assign(this, known);
-    if (known || !drawing.svg) return known ? "" : drawing.error || drawing.problem || "nothing to draw";
+    const isFree = known && [null, this.sheet].includes(known.svg.parentNode);
+    if (isFree) Object.assign(this, known);
+    if (isFree) return "";
+    if (!drawing.svg) return drawing.error || drawing.problem || "nothing to draw";
     try {
       this.svg = graphSvg(drawing.svg);
     } catch (error) {
@@ -376,7 +389,8 @@ class GraphCard {
   fill(lines) {
     this.element.replaceChildren(...lines.map(({ text, status, kind }) => {
       const line = graphElement("div", `jitq-graph-card-${kind}`);
-      if (status) line.append(graphElement("span", `jitq-graph-chip ${status}`, GRAPH_SIGNS[status] || "="));
+      const chip = kind === "status" ? graphStatus(status) : GRAPH_SIGNS[status] || "=";
+      if (status) line.append(graphElement("span", `jitq-graph-chip ${status}`, chip));
       line.append(text);
       return line;
     }));
@@ -450,38 +464,376 @@ class GraphMinimap {
   }
 }
 
+// What is in the drawings shown (one, or two of one size): which nodes are in which box, what feeds
+// what, and where it is.
+class GraphIndex {
+  constructor(panes, nodes) {
+    this.panes = panes;
+    const drawings = panes.map((pane) => pane.drawing).filter((drawing) => drawing?.svg);
+    const merged = (key) => Object.assign(Object.create(null), ...drawings.map((d) => d[key] || {}));
+    this.paper = drawings[0] || null;
+    this.home = { nodes: merged("boxes"), gone: merged("gone") };
+    this.groups = new Map(Object.entries(merged("groups")));
+    this.nodes = nodes.filter((node) => this.elements(this.boxOf(node)).length);
+    this.content = new Map();
+    for (const node of this.nodes) {
+      const box = this.boxOf(node);
+      if (!this.content.has(box)) this.content.set(box, []);
+      this.content.get(box).push(node);
+    }
+    this.feeds = new Map();
+    this.fedBy = new Map();
+    const link = (map, one, other) => map.set(one, (map.get(one) || new Set()).add(other));
+    for (const { from, to } of this.edges) {
+      link(this.feeds, from, to);
+      link(this.fedBy, to, from);
+    }
+    this.rects = new Map();
+    this.frameOf = new Map();
+  }
+
+  get edges() {
+    return this.panes.flatMap((pane) => pane.edges);
+  }
+
+  get boxes() {
+    return [...new Set(this.panes.flatMap((pane) => [...pane.boxes.keys()]))];
+  }
+
+  // Drawings of one fold state are alike in this.
+  get size() {
+    return this.paper && JSON.stringify([this.paper.folds, this.paper.width, this.paper.height]);
+  }
+
+  frame(path) {
+    return this.panes.map((pane) => pane.frames.get(path)).find(Boolean);
+  }
+
+  // Once the drawings are in the page.
+  measure() {
+    const frames = new Map();
+    for (const pane of this.panes) {
+      pane.measure();
+      for (const [box, rect] of pane.rects) this.rects.set(box, rect);
+      for (const [path, { rect }] of pane.frames) frames.set(path, rect);
+    }
+    const inwards = [...frames].sort(([, a], [, b]) => a.width * a.height - b.width * b.height);
+    for (const [box, rect] of this.rects) {
+      const [x, y] = graphMiddle(rect);
+      const isAround = ([, r]) => x > r.x && x < r.x + r.width && y > r.y && y < r.y + r.height;
+      this.frameOf.set(box, inwards.find(isAround)?.[0] || "");
+    }
+  }
+
+  // The box of a node; undefined where it has none.
+  boxOf(node) {
+    return (node.gone ? this.home.gone : this.home.nodes)[node.id];
+  }
+
+  // The boxes of nodes.
+  homes({ nodes, gone }) {
+    return [...nodes.map((id) => this.home.nodes[id]), ...gone.map((id) => this.home.gone[id])];
+  }
+
+  elements(box) {
+    return this.panes.map((pane) => pane.boxes.get(box)).filter(Boolean);
+  }
+
+  statusOf(box) {
+    const found = this.elements(box).map((element) => this.#statusIn(element));
+    return found.find((status) => status !== "same") || "same";
+  }
+
+  #statusIn(element) {
+    return Object.keys(GRAPH_SIGNS).find((status) => element.classList.contains(status)) || "same";
+  }
+
+  nodesOf(box) {
+    const found = { box, nodes: [], gone: [] };
+    for (const node of this.content.get(box) || []) (node.gone ? found.gone : found.nodes).push(node.id);
+    return found;
+  }
+
+  isInModule(box, module) {
+    if (!module) return true;
+    const paths = this.groups.get(box) || [];
+    return paths.some((path) => graphIsIn(path, module))
+      || (this.content.get(box) || []).some((node) => graphIsIn(node.module, module));
+  }
+
+  // The boxes at most so many lines from a change; null where nothing changed.
+  within(hops) {
+    const changed = this.boxes.filter((box) => this.statusOf(box) !== "same");
+    if (!changed.length) return null;
+    const near = new Set(changed);
+    let edge = changed;
+    for (let hop = 0; hop < hops; hop += 1) {
+      const next = edge.flatMap((box) => [...(this.feeds.get(box) || []), ...(this.fedBy.get(box) || [])]);
+      edge = next.filter((box) => !near.has(box));
+      for (const box of edge) near.add(box);
+    }
+    return near;
+  }
+
+  rectOf({ box, nodes, gone, path }) {
+    const frame = path && this.frame(path);
+    if (frame) return frame.rect;
+    const group = path && [...this.groups].find(([, paths]) => paths.some((each) => graphIsIn(path, each)));
+    if (group) return this.rects.get(group[0]);
+    return [box, ...this.homes({ nodes, gone })].map((each) => this.rects.get(each)).find(Boolean);
+  }
+
+  // Where a step leads: along a line, or to the next on the same level. Null for nowhere.
+  neighbour(box, direction) {
+    const here = this.rects.get(box);
+    const [x, y] = graphMiddle(here);
+    if (direction === "up" || direction === "down") {
+      const next = (direction === "up" ? this.fedBy : this.feeds).get(box) || [];
+      return this.#nearest(next, (rect) => Math.hypot(graphMiddle(rect)[0] - x, (graphMiddle(rect)[1] - y) / 4));
+    }
+    const side = direction === "left" ? -1 : 1;
+    return this.#nearest(this.rects.keys(), (rect) => {
+      const isLevel = rect.y < here.y + here.height && rect.y + rect.height > here.y;
+      const distance = side * (graphMiddle(rect)[0] - x);
+      return isLevel && distance > 0 ? distance : Infinity;
+    });
+  }
+
+  nearestTo([x, y]) {
+    return this.#nearest(this.rects.keys(), (rect) => {
+      const [left, top] = graphMiddle(rect);
+      return Math.hypot(left - x, top - y);
+    });
+  }
+
+  #nearest(boxes, far) {
+    let found = null;
+    let least = Infinity;
+    for (const box of boxes) {
+      const rect = this.rects.get(box);
+      const distance = rect ? far(rect) : Infinity;
+      if (distance < least) [found, least] = [box, distance];
+    }
+    return found;
+  }
+
+  // What there is to say of a box, as lines of the card.
+  about(box) {
+    const nodes = this.content.get(box) || [];
+    const status = this.statusOf(box);
+    if (this.groups.has(box)) return this.#aboutGroup(box, nodes, status);
+    if (!nodes.length) return this.#aboutPort(box, status);
+    const modules = [...new Set(nodes.map((node) => node.module || "top level"))];
+    const kinds = [...new Set(nodes.map((node) => node.kind))];
+    return [
+      { text: kinds.slice(0, 3).join(" · ") + (kinds.length > 3 ? " · …" : ""), kind: "title" },
+      { text: modules.slice(0, 3).join(", "), status, kind: "status" },
+      ...this.#listed(nodes),
+    ];
+  }
+
+  #aboutGroup(box, nodes, status) {
+    const paths = this.groups.get(box);
+    const shown = paths.length > 3 ? `${paths[0]} … ${paths.at(-1)}` : paths.join(", ");
+    const counts = Object.keys(GRAPH_SIGNS)
+      .map((each) => [each, nodes.filter((node) => node.status === each).length])
+      .filter(([, count]) => count);
+    const modules = paths.length > 1 ? `${paths.length} alike modules, folded` : "folded module";
+    return [
+      { text: shown, kind: "title" },
+      { text: `${modules}, ${nodes.length} nodes`, status, kind: "status" },
+      ...counts.map(([each, count]) => ({ text: `${count} ${each}`, status: each, kind: "node" })),
+      { text: "double-click or Enter unfolds", kind: "quiet" },
+    ];
+  }
+
+  #aboutPort(box, status) {
+    const pane = this.panes.find((each) => each.boxes.has(box));
+    const [first, ...others] = pane.about.get(pane.boxes.get(box)).split("\n");
+    return [
+      { text: first, kind: "title" },
+      { text: "", status, kind: "status" },
+      ...others.slice(0, 6).map((text) => ({ text, kind: "node" })),
+    ];
+  }
+
+  // Each node of the box; of one alone all but its title is said already.
+  #listed(nodes) {
+    if (nodes.length === 1) return [{ text: nodes[0].title, kind: "node" }];
+    const most = 8;
+    const lines = nodes.slice(0, most).map(({ title, status }) => ({ text: title, status, kind: "node" }));
+    if (nodes.length > most) lines.push({ text: `and ${nodes.length - most} more`, kind: "quiet" });
+    return lines;
+  }
+}
+
+// Pointer, wheel and keys: what they move, they move; what they ask for is told to `acts`.
+class GraphHands {
+  constructor(body, panes, camera, acts) {
+    Object.assign(this, { body, camera, acts, isPressed: false, drag: null, wheeled: -Infinity });
+    this.pointers = new Map();
+    this.hint = graphElement("div", "jitq-graph-hint", "Click to scroll in here · Ctrl + wheel zooms");
+    this.hint.setAttribute("aria-hidden", "true");
+    body.append(this.hint);
+    for (const { element } of panes) this.#listen(element);
+    // A host may take the focus away at a click; the wheel stays here until the pointer leaves.
+    body.addEventListener("pointerleave", () => { this.isPressed = false; });
+    // JupyterLab's own one-letter shortcuts do not act on what is typed in here.
+    body.dataset.lmSuppressShortcuts = "true";
+  }
+
+  #listen(element) {
+    const on = (type, act, options) => element.addEventListener(type, act, options);
+    on("pointerdown", (event) => this.#press(event, element));
+    on("pointermove", (event) => this.#move(event, element));
+    on("pointerup", (event) => this.#release(event));
+    on("pointercancel", (event) => this.#release(event));
+    on("pointerleave", () => this.acts.leave());
+    on("click", (event) => this.#click(event));
+    on("dblclick", (event) => this.#doubleClick(event));
+    on("wheel", (event) => this.#wheel(event, element), { passive: false });
+    on("keydown", (event) => this.#key(event));
+  }
+
+  #press(event, element) {
+    if (event.button > 1) return;
+    if (event.button === 1) event.preventDefault();
+    this.isPressed = true;
+    this.hint.classList.remove("jitq-graph-shown");
+    this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
+    this.drag = { from: [event.clientX, event.clientY], isMoving: false, element };
+  }
+
+  #move(event, element) {
+    // A button that was let go elsewhere.
+    if (event.buttons === 0) this.#release(event);
+    const last = this.pointers.get(event.pointerId);
+    if (!last) {
+      this.acts.hover(event.target, event);
+      return;
+    }
+    const point = [event.clientX, event.clientY];
+    const isFar = Math.hypot(point[0] - this.drag.from[0], point[1] - this.drag.from[1]) > 4;
+    if (!this.drag.isMoving && !isFar) return;
+    if (!this.drag.isMoving) {
+      this.drag.isMoving = true;
+      element.setPointerCapture(event.pointerId);
+      this.body.classList.add("jitq-graph-dragged");
+      this.acts.leave();
+    }
+    if (this.pointers.size === 2) this.#pinch(event.pointerId, point, element);
+    else this.camera.pan(point[0] - last[0], point[1] - last[1]);
+    this.pointers.set(event.pointerId, point);
+  }
+
+  #pinch(id, point, element) {
+    const [, other] = [...this.pointers].find(([each]) => each !== id);
+    const last = this.pointers.get(id);
+    const apart = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]) || 1;
+    const { left, top } = element.getBoundingClientRect();
+    const middle = [(point[0] + other[0]) / 2 - left, (point[1] + other[1]) / 2 - top];
+    this.camera.pan((point[0] - last[0]) / 2, (point[1] - last[1]) / 2);
+    this.camera.zoom(apart(point, other) / apart(last, other), middle);
+  }
+
+  #release(event) {
+    this.pointers.delete(event.pointerId);
+    this.body.classList.remove("jitq-graph-dragged");
+  }
+
+  #click({ target }) {
+    if (this.drag?.isMoving) return;
+    const fold = target.closest("[data-fold]");
+    const unfold = target.closest("[data-unfold]");
+    if (fold) this.acts.fold(fold.dataset.fold);
+    else if (unfold) this.acts.unfold(unfold.dataset.unfold);
+    else this.acts.choose(graphBoxAt(target));
+  }
+
+  #doubleClick({ target }) {
+    if (!target.closest("[data-unfold]")) this.acts.unfold(graphBoxAt(target));
+  }
+
+  // Without a key the wheel belongs to the page, until the view has the focus; then it scrolls in
+  // here up to the edge of the drawing, and beyond that the page again.
+  #wheel(event, element) {
+    const unit = event.deltaMode === 1 ? 16 : 1;
+    if (event.ctrlKey || event.metaKey) {
+      event.preventDefault();
+      const { left, top } = element.getBoundingClientRect();
+      const speed = graphClamp(event.deltaY * unit, -40, 40);
+      this.camera.zoom(Math.exp(-speed / 120), [event.clientX - left, event.clientY - top]);
+      return;
+    }
+    if (!this.isPressed && !this.body.contains(this.body.getRootNode().activeElement)) {
+      this.#hintAtClick();
+      return;
+    }
+    const isSideways = event.shiftKey && !event.deltaX;
+    const dx = unit * (isSideways ? event.deltaY : event.deltaX);
+    const dy = unit * (isSideways ? 0 : event.deltaY);
+    const isGesture = event.timeStamp - this.wheeled < 250;
+    if (this.camera.scroll(-dx, -dy) || isGesture) {
+      event.preventDefault();
+      this.wheeled = event.timeStamp;
+    }
+  }
+
+  #hintAtClick() {
+    clearTimeout(this.hintTimer);
+    this.hint.classList.add("jitq-graph-shown");
+    this.hintTimer = setTimeout(() => this.hint.classList.remove("jitq-graph-shown"), 1200);
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const act = this.#actOf(event);
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  }
+
+  #actOf({ key, shiftKey }) {
+    const arrow = { ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right" }[key];
+    const [dx, dy] = { up: [0, 80], down: [0, -80], left: [80, 0], right: [-80, 0] }[arrow] || [];
+    if (arrow) return () => (shiftKey ? this.camera.pan(dx, dy) : this.acts.follow(arrow));
+    return this.acts.keys[key];
+  }
+}
+
+// The view: see the methods that the page calls.
 class GraphView {
   constructor(root, handlers) {
     this.root = root;
     this.handlers = handlers;
-    this.nodes = [];
     this.panes = [new GraphPane(), new GraphPane()];
+    this.index = new GraphIndex(this.panes, []);
     this.camera = new GraphCamera(() => this.#draw(), () => this.#settle());
-    this.hits = [];
-    Object.assign(this, { query: "", hit: null, reach: null, module: "", chosen: new Set() });
-    Object.assign(this, { current: null, hovered: null, trail: null, anchor: null, fresh: null });
+    Object.assign(this, { query: "", hits: [], hitNodes: [], hit: null, reach: null, module: "" });
+    Object.assign(this, { chosen: new Set(), current: null, hovered: null, awaited: null, halos: [] });
+    // The step that led to the current box; what keeps its place in the next fold state; how the
+    // next drawing is to be placed; whether this one was measured.
+    Object.assign(this, { trail: null, anchor: null, fresh: null, isMeasured: false });
     this.#build();
-    this.#listen();
-    this.#index();
+    this.watcher = new ResizeObserver(() => this.#resize());
+    this.watcher.observe(this.panes[0].element);
   }
 
   // -- What the page asks for ---------------------------------------------------------------------
 
   show({ panes, nodes }) {
-    const isSame = this.drawings?.length > 0 && this.#sizeOf(panes) === this.size;
-    const held = isSame ? null : this.#held();
-    const chosen = this.#nodesOfAll(this.chosen);
-    this.size = this.#sizeOf(panes);
-    this.nodes = nodes || [];
+    const old = this.index;
+    const held = this.#held();
     this.panes.forEach((pane, number) => {
       pane.element.hidden = number >= panes.length;
       if (number < panes.length) pane.mount(panes[number].drawing, panes[number].label, panes.length === 1);
       else pane.clear();
     });
-    this.drawings = panes.map((pane) => pane.drawing).filter((drawing) => drawing.svg);
-    this.camera.paper = this.drawings[0] || { width: 1, height: 1 };
-    this.#index();
-    this.#keepChosen(chosen, isSame);
+    this.index = new GraphIndex(this.panes, nodes || []);
+    const isSame = old.size !== null && old.size === this.index.size;
+    this.camera.paper = this.index.paper || { width: 1, height: 1 };
+    this.#keepChosen(old, isSame);
     this.isMeasured = false;
     this.fresh = isSame ? this.fresh : { held };
     this.card.hide();
@@ -490,10 +842,7 @@ class GraphView {
   }
 
   select({ nodes = [], gone = [] } = {}, { center = false } = {}) {
-    const boxes = [...nodes.map((id) => this.home.nodes[id]), ...gone.map((id) => this.home.gone[id])];
-    this.chosen = new Set(boxes.filter((box) => box !== undefined));
-    if (!this.chosen.has(this.current)) this.current = [...this.chosen][0] ?? null;
-    this.trail = null;
+    this.#setChosen(this.index.homes({ nodes, gone }));
     this.#mark();
     this.#say();
     if (center) this.#centre(this.chosen);
@@ -516,12 +865,12 @@ class GraphView {
     this.hit = this.hits[number];
     this.#mark();
     this.#centre([this.hit]);
-    const node = this.hitNodes.find((each) => this.#boxOf(each) === this.hit);
+    const node = this.hitNodes.find((each) => this.index.boxOf(each) === this.hit);
     return { number: number + 1, count: this.hits.length, node };
   }
 
   setReach(hops) {
-    this.reach = hops;
+    this.reach = hops ?? null;
     this.#mark();
   }
 
@@ -543,30 +892,39 @@ class GraphView {
   }
 
   follow(direction) {
-    if (!this.rects.size) return;
-    const from = this.current;
-    const box = from === null ? this.#centreMost() : this.#neighbour(from, direction);
+    const { index, camera, current: from } = this;
+    if (!index.rects.size) return;
+    const middle = camera.toPaper([camera.view.width / 2, camera.view.height / 2]);
+    const box = from === null ? index.nearestTo(middle) : this.#stepFrom(from, direction);
     if (box === null) {
       this.#tell(`nothing further ${direction}`);
       return;
     }
     this.#choose(box);
     this.trail = { from, to: box, direction };
-    this.camera.reveal(this.rects.get(box));
-    this.#showCard(box, null);
+    const isMoving = camera.reveal(index.rects.get(box));
+    if (isMoving) this.awaited = box; // until the camera rests
+    else this.#cardBeside(box);
+  }
+
+  // A step back leads to where one came from, also where several lines meet.
+  #stepFrom(box, direction) {
+    const { trail } = this;
+    const opposite = { up: "down", down: "up", left: "right", right: "left" };
+    const isBack = trail?.to === box && trail.from !== null && trail.direction === opposite[direction];
+    return isBack ? trail.from : this.index.neighbour(box, direction);
   }
 
   toggleFold() {
-    const box = this.current;
-    if (box === null) return;
-    if (this.groups.has(box)) this.#unfold(box);
-    else if (this.frameOf.get(box)) this.#fold(this.frameOf.get(box));
+    const around = this.index.frameOf.get(this.current);
+    if (this.index.groups.has(this.current)) this.#unfold(this.current);
+    else if (around) this.#fold(around);
   }
 
   destroy() {
     this.camera.end();
     this.watcher.disconnect();
-    this.stop.abort();
+    this.root.classList.remove("jitq-graph");
     this.root.replaceChildren();
   }
 
@@ -576,9 +934,7 @@ class GraphView {
     this.root.classList.add("jitq-graph");
     this.body = graphElement("div", "jitq-graph-body");
     this.body.append(...this.panes.map((pane) => pane.element));
-    this.hint = graphElement("div", "jitq-graph-hint", "Click to scroll in here · Ctrl + wheel zooms");
-    this.hint.setAttribute("aria-hidden", "true");
-    this.body.append(this.hint);
+    this.hands = new GraphHands(this.body, this.panes, this.camera, this.#acts());
     this.minimap = new GraphMinimap(this.body, this.camera);
     this.card = new GraphCard(this.body);
     this.said = graphElement("div", "jitq-graph-said");
@@ -588,10 +944,33 @@ class GraphView {
     this.root.replaceChildren(this.body, foot, this.said);
   }
 
+  #acts() {
+    return {
+      hover: (target, event) => this.#hover(target, event),
+      leave: () => this.#leave(),
+      choose: (box) => {
+        if (box !== null || this.chosen.size) this.#choose(box);
+      },
+      fold: (path) => this.#fold(path),
+      unfold: (box) => this.#unfold(box),
+      follow: (direction) => this.follow(direction),
+      keys: {
+        Enter: () => this.toggleFold(),
+        " ": () => this.toggleFold(),
+        Escape: () => this.#choose(null),
+        "+": () => this.zoomBy(1.25),
+        "=": () => this.zoomBy(1.25),
+        "-": () => this.zoomBy(1 / 1.25),
+        0: () => this.fit(),
+        1: () => this.zoomTo(1),
+      },
+    };
+  }
+
   #legend() {
     const legend = graphElement("div", "jitq-graph-legend");
     for (const status of Object.keys(GRAPH_SIGNS)) {
-      legend.append(graphElement("span", `jitq-graph-chip ${status}`, `${GRAPH_SIGNS[status]} ${status}`.trim()));
+      legend.append(graphElement("span", `jitq-graph-chip ${status}`, graphStatus(status)));
     }
     for (const [kind, name] of Object.entries(GRAPH_LINES)) {
       const entry = graphElement("span", "jitq-graph-key");
@@ -621,98 +1000,11 @@ class GraphView {
     return bar;
   }
 
-  // -- What is in the drawings --------------------------------------------------------------------
-
-  #sizeOf(panes) {
-    const drawing = panes.map((pane) => pane.drawing).find((each) => each.svg);
-    return JSON.stringify(drawing ? [drawing.folds, drawing.width, drawing.height] : null);
-  }
-
-  #index() {
-    const drawings = this.drawings || [];
-    const merged = (key) => Object.assign(Object.create(null), ...drawings.map((d) => d[key] || {}));
-    this.home = { nodes: merged("boxes"), gone: merged("gone") };
-    this.groups = new Map(Object.entries(merged("groups")));
-    this.content = new Map();
-    for (const node of this.nodes) {
-      const box = this.#boxOf(node);
-      if (box === undefined) continue;
-      if (!this.content.has(box)) this.content.set(box, []);
-      this.content.get(box).push(node);
-    }
-    this.feeds = new Map();
-    this.fedBy = new Map();
-    const link = (map, one, other) => map.set(one, (map.get(one) || new Set()).add(other));
-    for (const { from, to } of this.panes.flatMap((pane) => pane.edges)) {
-      link(this.feeds, from, to);
-      link(this.fedBy, to, from);
-    }
-    this.rects = new Map();
-    this.frameOf = new Map();
-  }
-
-  #boxOf(node) {
-    return (node.gone ? this.home.gone : this.home.nodes)[node.id];
-  }
-
-  #elements(box) {
-    return this.panes.map((pane) => pane.boxes.get(box)).filter(Boolean);
-  }
-
-  #statusOf(box) {
-    const found = this.#elements(box).map((element) => this.#statusIn(element));
-    return found.find((status) => status !== "same") || "same";
-  }
-
-  #statusIn(element) {
-    return Object.keys(GRAPH_SIGNS).find((status) => element.classList.contains(status)) || "same";
-  }
-
-  #nodesOf(box) {
-    const found = { box, nodes: [], gone: [] };
-    for (const node of this.content.get(box) || []) (node.gone ? found.gone : found.nodes).push(node.id);
-    return found;
-  }
-
-  #nodesOfAll(boxes) {
-    return [...boxes].map((box) => this.#nodesOf(box));
-  }
-
-  // The page selects again when the stage changed; until then what was selected stays so.
-  #keepChosen(before, isSame) {
-    const boxes = before.flatMap(({ box, nodes, gone }) => {
-      if (isSame) return [box];
-      return [...nodes.map((id) => this.home.nodes[id]), ...gone.map((id) => this.home.gone[id])];
-    });
-    this.chosen = new Set(boxes.filter((box) => box !== undefined && this.#elements(box).length));
-    if (!this.chosen.has(this.current)) this.current = [...this.chosen][0] ?? null;
-    this.hovered = null;
-    this.trail = null;
-  }
-
-  #measure() {
-    this.isMeasured = true;
-    const frames = new Map();
-    for (const pane of this.panes) {
-      pane.measure();
-      for (const [box, rect] of pane.rects) this.rects.set(box, rect);
-      for (const [path, { rect }] of pane.frames) frames.set(path, rect);
-    }
-    const inwards = [...frames].sort(([, a], [, b]) => a.width * a.height - b.width * b.height);
-    for (const [box, rect] of this.rects) {
-      const [x, y] = graphMiddle(rect);
-      const isAround = ([, r]) => x > r.x && x < r.x + r.width && y > r.y && y < r.y + r.height;
-      this.frameOf.set(box, inwards.find(isAround)?.[0] || "");
-    }
-    this.minimap.fill([...this.rects].map(([box, rect]) => ({ rect, status: this.#statusOf(box) })));
-    this.#sortHits();
-  }
-
   // -- Place --------------------------------------------------------------------------------------
 
   #resize() {
     const { clientWidth: width, clientHeight: height } = this.panes[0].element;
-    if (!width || !height || !this.drawings) return;
+    if (!width || !height || !this.index.paper) return;
     const { view } = this.camera;
     const wider = view.width ? width - view.width : 0;
     Object.assign(view, { width, height });
@@ -726,9 +1018,17 @@ class GraphView {
     this.#mark();
   }
 
+  #measure() {
+    const { index } = this;
+    index.measure();
+    this.isMeasured = true;
+    this.minimap.fill([...index.rects].map(([box, rect]) => ({ rect, status: index.statusOf(box) })));
+    this.#sortHits();
+  }
+
   // The first drawing of a fold state: what was held keeps its place, if anything was.
   #settleIn({ held, centre }) {
-    const rect = held && this.#rectOf(held);
+    const rect = held && this.index.rectOf(held);
     if (rect) this.camera.hold([rect.x, rect.y], held.at);
     else this.camera.home();
     if (centre) this.#centre(centre);
@@ -737,50 +1037,22 @@ class GraphView {
   // What is to keep its place on the screen when modules fold, and where that is: [x, y] of its
   // corner.
   #held() {
-    const { anchor } = this;
+    const { anchor, camera, index } = this;
     this.anchor = null;
-    if (!this.rects.size || !this.camera.view.width) return null;
+    if (!index.rects.size || !camera.view.width) return null;
     if (anchor) return anchor;
-    const box = this.current !== null && this.#isSeen(this.current) ? this.current : this.#centreMost();
-    const { x, y } = this.camera.toView(this.rects.get(box));
-    return { ...this.#nodesOf(box), path: "", at: [x, y] };
-  }
-
-  #rectOf({ box, nodes, gone, path }) {
-    const frame = path && this.panes.map((pane) => pane.frames.get(path)).find(Boolean);
-    if (frame) return frame.rect;
-    const group = path && [...this.groups].find(([, paths]) => paths.some((each) => graphIsIn(path, each)));
-    if (group) return this.rects.get(group[0]);
-    const homes = [box, ...nodes.map((id) => this.home.nodes[id]), ...gone.map((id) => this.home.gone[id])];
-    return homes.map((each) => this.rects.get(each)).find(Boolean);
+    const middle = camera.toPaper([camera.view.width / 2, camera.view.height / 2]);
+    const box = this.#isSeen(this.current) ? this.current : index.nearestTo(middle);
+    const { x, y } = camera.toView(index.rects.get(box));
+    return { ...index.nodesOf(box), path: "", at: [x, y] };
   }
 
   #isSeen(box) {
-    const rect = this.rects.get(box);
+    const rect = this.index.rects.get(box);
     if (!rect) return false;
     const { x, y, width, height } = this.camera.toView(rect);
     const { view } = this.camera;
     return x + width > 0 && y + height > 0 && x < view.width && y < view.height;
-  }
-
-  #centreMost() {
-    const { view } = this.camera;
-    const [x, y] = this.camera.toPaper([view.width / 2, view.height / 2]);
-    return this.#nearest(this.rects.keys(), (rect) => {
-      const [left, top] = graphMiddle(rect);
-      return Math.hypot(left - x, top - y);
-    });
-  }
-
-  #nearest(boxes, far) {
-    let found = null;
-    let least = Infinity;
-    for (const box of boxes) {
-      const rect = this.rects.get(box);
-      const distance = rect ? far(rect) : Infinity;
-      if (distance < least) [found, least] = [box, distance];
-    }
-    return found;
   }
 
   #centre(boxes) {
@@ -788,7 +1060,7 @@ class GraphView {
       this.fresh.centre = boxes;
       return;
     }
-    const rects = [...boxes].map((box) => this.rects.get(box)).filter(Boolean);
+    const rects = [...boxes].map((box) => this.index.rects.get(box)).filter(Boolean);
     if (!rects.length) return;
     const around = graphAround(rects);
     const scale = Math.max(this.camera.scale, GRAPH_LEGIBLE);
@@ -803,18 +1075,21 @@ class GraphView {
     for (const pane of this.panes) pane.sheet.style.transform = transform;
     this.body.classList.add("jitq-graph-moving");
     this.percent.textContent = `${Math.round(100 * scale)} %`;
+    this.card.hide();
     this.minimap.place();
   }
 
   #settle() {
     this.body.classList.remove("jitq-graph-moving");
     this.#strengthen();
+    if (this.awaited !== null && this.awaited === this.current) this.#cardBeside(this.awaited);
+    this.awaited = null;
   }
 
   // Halos are as strong from afar.
   #strengthen() {
     const width = Math.max(2.5, 2.5 / this.camera.scale);
-    for (const halo of this.halos || []) halo.setAttribute("stroke-width", width);
+    for (const halo of this.halos) halo.setAttribute("stroke-width", width);
   }
 
   // -- Marks --------------------------------------------------------------------------------------
@@ -842,46 +1117,22 @@ class GraphView {
   }
 
   #faint() {
-    const near = this.reach === null || this.reach === undefined ? null : this.#within(this.reach);
+    const near = this.reach === null ? null : this.index.within(this.reach);
     const hits = this.query.trim() ? new Set(this.hits) : null;
-    const boxes = this.panes.flatMap((pane) => [...pane.boxes.keys()]);
-    return new Set(boxes.filter((box) => (
-      (near && !near.has(box)) || (hits && !hits.has(box)) || !this.#isInModule(box)
+    return new Set(this.index.boxes.filter((box) => (
+      (near && !near.has(box)) || (hits && !hits.has(box)) || !this.index.isInModule(box, this.module)
     )));
   }
 
-  // The boxes at most so many lines from a change; null where nothing changed.
-  #within(hops) {
-    const changed = this.panes.flatMap((pane) => (
-      [...pane.boxes].filter(([, element]) => this.#statusIn(element) !== "same").map(([box]) => box)
-    ));
-    if (!changed.length) return null;
-    const near = new Set(changed);
-    let edge = changed;
-    for (let hop = 0; hop < hops; hop += 1) {
-      const next = edge.flatMap((box) => [...(this.feeds.get(box) || []), ...(this.fedBy.get(box) || [])]);
-      edge = next.filter((box) => !near.has(box));
-      for (const box of edge) near.add(box);
-    }
-    return near;
-  }
-
-  #isInModule(box) {
-    if (!this.module) return true;
-    const paths = this.groups.get(box) || [];
-    return paths.some((path) => graphIsIn(path, this.module))
-      || (this.content.get(box) || []).some((node) => graphIsIn(node.module, this.module));
-  }
-
   #halo() {
-    for (const halo of this.halos || []) halo.remove();
+    for (const halo of this.halos) halo.remove();
     this.halos = [];
     const wanted = new Map(this.query.trim() ? this.hits.map((box) => [box, "hit"]) : []);
     if (this.hit !== null) wanted.set(this.hit, "here");
     for (const box of this.chosen) wanted.set(box, "chosen");
     for (const [box, kind] of wanted) {
-      const rect = this.rects.get(box);
-      for (const element of rect ? this.#elements(box) : []) {
+      const rect = this.index.rects.get(box);
+      for (const element of rect ? this.index.elements(box) : []) {
         const halo = graphShape("rect", {
           class: `jitq-graph-halo ${kind}`, rx: 7, fill: "none",
           x: rect.x - 4, y: rect.y - 4, width: rect.width + 8, height: rect.height + 8,
@@ -896,37 +1147,31 @@ class GraphView {
   #findHits() {
     const words = this.query.toLowerCase().split(/\s+/).filter(Boolean);
     const isHit = (node) => words.every((word) => node.words.includes(word));
-    const drawn = (node) => this.#boxOf(node) !== undefined && this.#elements(this.#boxOf(node)).length > 0;
-    this.hitNodes = words.length ? this.nodes.filter((node) => drawn(node) && isHit(node)) : [];
-    this.hits = [...new Set(this.hitNodes.map((node) => this.#boxOf(node)))];
+    this.hitNodes = words.length ? this.index.nodes.filter(isHit) : [];
+    this.hits = [...new Set(this.hitNodes.map((node) => this.index.boxOf(node)))];
     if (!this.hits.includes(this.hit)) this.hit = null;
     this.#sortHits();
   }
 
   // As they are read: from above, and from the left.
   #sortHits() {
-    const at = (box) => this.rects.get(box) || { x: 0, y: 0 };
+    const at = (box) => this.index.rects.get(box) || { x: 0, y: 0 };
     this.hits.sort((a, b) => at(a).y - at(b).y || at(a).x - at(b).x);
   }
 
   // -- Moves --------------------------------------------------------------------------------------
 
-  #neighbour(box, direction) {
-    const { trail } = this;
-    const opposite = { up: "down", down: "up", left: "right", right: "left" };
-    if (trail?.to === box && trail.from !== null && trail.direction === opposite[direction]) return trail.from;
-    const here = this.rects.get(box);
-    const [x, y] = graphMiddle(here);
-    if (direction === "up" || direction === "down") {
-      const next = (direction === "up" ? this.fedBy : this.feeds).get(box) || [];
-      return this.#nearest(next, (rect) => Math.hypot(graphMiddle(rect)[0] - x, (graphMiddle(rect)[1] - y) / 4));
-    }
-    const side = direction === "left" ? -1 : 1;
-    return this.#nearest(this.rects.keys(), (rect) => {
-      const isLevel = rect.y < here.y + here.height && rect.y + rect.height > here.y;
-      const distance = side * (graphMiddle(rect)[0] - x);
-      return isLevel && distance > 0 ? distance : Infinity;
-    });
+  // The page selects again when the stage changed; until then what was selected stays so.
+  #keepChosen(old, isSame) {
+    const before = [...this.chosen];
+    this.#setChosen(isSame ? before : before.flatMap((box) => this.index.homes(old.nodesOf(box))));
+    Object.assign(this, { hovered: null, awaited: null });
+  }
+
+  #setChosen(boxes) {
+    this.chosen = new Set(boxes.filter((box) => this.index.elements(box).length));
+    if (!this.chosen.has(this.current)) this.current = [...this.chosen][0] ?? null;
+    this.trail = null;
   }
 
   #choose(box) {
@@ -935,21 +1180,21 @@ class GraphView {
     this.trail = null;
     this.#mark();
     this.#say();
-    this.handlers.onSelect?.(box === null ? null : this.#nodesOf(box));
+    this.handlers.onSelect?.(box === null ? null : this.index.nodesOf(box));
   }
 
   #fold(path) {
-    const frame = this.panes.map((pane) => pane.frames.get(path)).find(Boolean);
-    const { x, y } = this.camera.toView(frame.rect);
+    const { x, y } = this.camera.toView(this.index.frame(path).rect);
     this.anchor = { box: "", nodes: [], gone: [], path, at: this.#inside([x, y]) };
     this.card.hide();
     this.handlers.onFold?.(path);
   }
 
   #unfold(box) {
-    const paths = this.groups.get(box);
-    const { x, y } = this.camera.toView(this.rects.get(box));
-    this.anchor = { ...this.#nodesOf(box), path: paths[0], at: this.#inside([x, y]) };
+    const paths = this.index.groups.get(box);
+    if (!paths) return;
+    const { x, y } = this.camera.toView(this.index.rects.get(box));
+    this.anchor = { ...this.index.nodesOf(box), path: paths[0], at: this.#inside([x, y]) };
     this.card.hide();
     this.handlers.onUnfold?.(paths);
   }
@@ -968,166 +1213,53 @@ class GraphView {
 
   #say() {
     const parts = [...this.chosen].slice(0, 3).map((box) => (
-      this.#about(box).slice(0, 4).map(({ text, status }) => [text, status].filter(Boolean).join(", ")).join("; ")
+      this.index.about(box).slice(0, 4).map(({ text, status }) => [text, status].filter(Boolean).join(", ")).join("; ")
     ));
     const more = this.chosen.size > 3 ? `and ${this.chosen.size - 3} more boxes` : "";
-    this.#tell(parts.length ? ["selected:", ...parts, more].join(" ").trim() : "nothing selected");
+    if (parts.length) this.#tell(["selected:", ...parts, more].join(" ").trim());
+    else if (this.said.textContent) this.#tell("nothing selected");
   }
 
-  // What there is to say of a box, as lines of the card.
-  #about(box) {
-    const nodes = this.content.get(box) || [];
-    const status = this.#statusOf(box);
-    if (this.groups.has(box)) return this.#aboutGroup(box, nodes, status);
-    if (!nodes.length) return this.#aboutPort(box, status);
-    const modules = [...new Set(nodes.map((node) => node.module))];
-    const kinds = [...new Set(nodes.map((node) => node.kind))];
-    const lines = [{ text: kinds.slice(0, 3).join(" · ") + (kinds.length > 3 ? " · …" : ""), status, kind: "title" }];
-    lines.push({ text: modules.map((module) => module || "top level").slice(0, 3).join(", "), kind: "module" });
-    return [...lines, ...this.#listed(nodes)];
-  }
-
-  #aboutGroup(box, nodes, status) {
-    const paths = this.groups.get(box);
-    const shown = paths.length > 3 ? `${paths[0]} … ${paths.at(-1)}` : paths.join(", ");
-    const counts = Object.keys(GRAPH_SIGNS)
-      .map((each) => [each, nodes.filter((node) => node.status === each).length])
-      .filter(([, count]) => count);
-    const modules = paths.length > 1 ? `${paths.length} modules alike, folded` : "folded module";
-    return [
-      { text: shown, status, kind: "title" },
-      { text: `${modules} · ${nodes.length} nodes · double-click unfolds`, kind: "module" },
-      ...counts.map(([each, count]) => ({ text: `${count} ${each}`, status: each, kind: "node" })),
-    ];
-  }
-
-  #aboutPort(box, status) {
-    const pane = this.panes.find((each) => each.boxes.has(box));
-    const [first, ...others] = pane.about.get(pane.boxes.get(box)).split("\n");
-    return [
-      { text: first, status, kind: "title" },
-      ...others.slice(0, 6).map((text) => ({ text, kind: "module" })),
-    ];
-  }
-
-  #listed(nodes) {
-    const most = 8;
-    const lines = nodes.slice(0, most).map(({ title, status }) => ({ text: title, status, kind: "node" }));
-    if (nodes.length > most) lines.push({ text: `and ${nodes.length - most} more`, kind: "module" });
-    return lines;
-  }
-
-  #showCard(box, point) {
-    this.card.fill(this.#about(box));
-    if (point) {
-      this.card.stand({ x: point[0], y: point[1], width: 0, height: 0 }, 14);
-      return;
-    }
-    // Where the box will be when the camera has come to rest.
+  #cardBeside(box) {
     const pane = this.panes.find((each) => each.boxes.has(box)).element;
-    const wait = this.camera.isSmooth ? 200 : 0;
-    clearTimeout(this.cardTimer);
-    this.cardTimer = setTimeout(() => {
-      const rect = this.current === box && this.camera.toView(this.rects.get(box) || {});
-      if (rect) this.card.stand({ ...rect, x: rect.x + pane.offsetLeft, y: rect.y + pane.offsetTop }, 10);
-    }, wait);
+    const rect = this.camera.toView(this.index.rects.get(box));
+    this.card.fill(this.index.about(box));
+    this.card.stand({ ...rect, x: rect.x + pane.offsetLeft, y: rect.y + pane.offsetTop }, 10);
   }
 
-  // -- Pointer and keys ---------------------------------------------------------------------------
+  // -- What the pointer is over -------------------------------------------------------------------
 
-  #listen() {
-    this.stop = new AbortController();
-    const { signal } = this.stop;
-    this.watcher = new ResizeObserver(() => this.#resize());
-    this.watcher.observe(this.panes[0].element);
-    this.pointers = new Map();
-    for (const { element } of this.panes) {
-      const on = (type, act, options) => element.addEventListener(type, act, { signal, ...options });
-      on("pointerdown", (event) => this.#press(event, element));
-      on("pointermove", (event) => this.#move(event, element));
-      on("pointerup", (event) => this.#release(event));
-      on("pointercancel", (event) => this.#release(event));
-      on("pointerleave", () => this.#hover(null));
-      on("click", (event) => this.#click(event));
-      on("dblclick", (event) => this.#doubleClick(event));
-      on("wheel", (event) => this.#wheel(event, element), { passive: false });
-      on("keydown", (event) => this.#key(event));
-    }
-    // JupyterLab's own one-letter shortcuts do not act on what is typed in here.
-    this.body.dataset.lmSuppressShortcuts = "true";
-  }
-
-  #press(event, element) {
-    if (event.button > 1) return;
-    if (event.button === 1) event.preventDefault();
-    this.hint.classList.remove("jitq-graph-shown");
-    this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
-    this.drag = { from: [event.clientX, event.clientY], isMoving: false, element };
-  }
-
-  #move(event, element) {
-    const last = this.pointers.get(event.pointerId);
-    if (!last) {
-      this.#hover(event);
-      return;
-    }
-    const point = [event.clientX, event.clientY];
-    const isFar = Math.hypot(point[0] - this.drag.from[0], point[1] - this.drag.from[1]) > 4;
-    if (!this.drag.isMoving && !isFar) return;
-    if (!this.drag.isMoving) {
-      this.drag.isMoving = true;
-      element.setPointerCapture(event.pointerId);
-      this.body.classList.add("jitq-graph-dragged");
-      this.#hover(null);
-    }
-    if (this.pointers.size === 2) this.#pinch(event.pointerId, point, element);
-    else this.camera.pan(point[0] - last[0], point[1] - last[1]);
-    this.pointers.set(event.pointerId, point);
-  }
-
-  #pinch(id, point, element) {
-    const [, other] = [...this.pointers].find(([each]) => each !== id);
-    const last = this.pointers.get(id);
-    const apart = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]) || 1;
-    const { left, top } = element.getBoundingClientRect();
-    const middle = [(point[0] + other[0]) / 2 - left, (point[1] + other[1]) / 2 - top];
-    this.camera.pan((point[0] - last[0]) / 2, (point[1] - last[1]) / 2);
-    this.camera.zoom(apart(point, other) / apart(last, other), middle);
-  }
-
-  #release(event) {
-    this.pointers.delete(event.pointerId);
-    this.body.classList.remove("jitq-graph-dragged");
-  }
-
-  #hover(event) {
-    const target = event?.target;
-    const box = target?.closest(".node")?.dataset.box ?? null;
+  #hover(target, event) {
+    const box = graphBoxAt(target);
     const isNew = box !== this.hovered;
-    if (isNew) {
-      this.hovered = box;
-      this.#lightEdges();
+    if (isNew) this.#light(box);
+    if (box === null) this.#hoverEdge(event);
+    else if (isNew || this.card.element.hidden) this.card.fill(this.index.about(box));
+    this.#cardAt(event);
+  }
+
+  #leave() {
+    if (this.hovered !== null) this.#light(null);
+    this.card.hide();
+  }
+
+  #light(box) {
+    this.hovered = box;
+    for (const { from, to, element } of this.index.edges) {
+      element.classList.toggle("jitq-graph-near", this.#isLit(from) || this.#isLit(to));
     }
-    if (box !== null && (isNew || this.card.element.hidden)) this.card.fill(this.#about(box));
-    if (event && box === null) this.#hoverEdge(event);
-    else if (box === null) this.card.hide();
-    if (box !== null) this.#cardAt(event);
   }
 
   #hoverEdge(event) {
     const edge = this.#edgeNear(event);
-    const pane = edge && this.panes.find((each) => each.about.has(edge));
-    if (!pane || !pane.about.get(edge)) {
-      this.card.hide();
-      return;
-    }
-    this.card.fill([{ text: pane.about.get(edge), kind: "node" }]);
-    this.#cardAt(event);
+    const text = edge && this.panes.map((pane) => pane.about.get(edge)).find(Boolean);
+    if (text) this.card.fill([{ text, kind: "node" }]);
+    else this.card.hide();
   }
 
   // Lines are thin: near is enough.
   #edgeNear({ clientX, clientY }) {
-    const page = this.root.getRootNode();
+    const page = this.body.getRootNode();
     for (const [dx, dy] of [[0, 0], [3, 0], [-3, 0], [0, 3], [0, -3]]) {
       const edge = page.elementFromPoint(clientX + dx, clientY + dy)?.closest(".edge");
       if (edge) return edge;
@@ -1136,91 +1268,7 @@ class GraphView {
   }
 
   #cardAt(event) {
-    clearTimeout(this.cardTimer);
     const { left, top } = this.body.getBoundingClientRect();
     this.card.stand({ x: event.clientX - left, y: event.clientY - top, width: 0, height: 0 }, 14);
-  }
-
-  #lightEdges() {
-    for (const { from, to, element } of this.panes.flatMap((pane) => pane.edges)) {
-      element.classList.toggle("jitq-graph-near", this.#isLit(from) || this.#isLit(to));
-    }
-  }
-
-  #click(event) {
-    if (this.drag?.isMoving) return;
-    const fold = event.target.closest("[data-fold]");
-    const unfold = event.target.closest("[data-unfold]");
-    if (fold) this.#fold(fold.dataset.fold);
-    else if (unfold) this.#unfold(unfold.dataset.unfold);
-    else {
-      const box = event.target.closest(".node")?.dataset.box ?? null;
-      if (box !== null || this.chosen.size) this.#choose(box);
-    }
-  }
-
-  #doubleClick(event) {
-    const box = event.target.closest(".node")?.dataset.box;
-    if (this.groups.has(box) && !event.target.closest("[data-unfold]")) this.#unfold(box);
-  }
-
-  // Without a key the wheel belongs to the page, until the view has the focus; then it scrolls in
-  // here up to the edge of the drawing, and beyond that the page again.
-  #wheel(event, element) {
-    const unit = event.deltaMode === 1 ? 16 : 1;
-    if (event.ctrlKey || event.metaKey) {
-      event.preventDefault();
-      const { left, top } = element.getBoundingClientRect();
-      const speed = graphClamp(event.deltaY * unit, -40, 40);
-      this.camera.zoom(Math.exp(-speed / 120), [event.clientX - left, event.clientY - top]);
-      this.card.hide();
-      return;
-    }
-    if (!element.contains(this.root.getRootNode().activeElement)) {
-      this.#hintAtClick();
-      return;
-    }
-    const isSideways = event.shiftKey && !event.deltaX;
-    const dx = unit * (isSideways ? event.deltaY : event.deltaX);
-    const dy = unit * (isSideways ? 0 : event.deltaY);
-    const isGesture = event.timeStamp - (this.wheeled ?? -Infinity) < 250;
-    if (this.camera.scroll(-dx, -dy) || isGesture) {
-      event.preventDefault();
-      this.wheeled = event.timeStamp;
-      this.card.hide();
-    }
-  }
-
-  #hintAtClick() {
-    clearTimeout(this.hintTimer);
-    this.hint.classList.add("jitq-graph-shown");
-    this.hintTimer = setTimeout(() => this.hint.classList.remove("jitq-graph-shown"), 1200);
-  }
-
-  #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const act = this.#actOf(event);
-    if (!act) return;
-    event.preventDefault();
-    event.stopPropagation();
-    act();
-  }
-
-  #actOf({ key, shiftKey }) {
-    const arrow = { ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right" }[key];
-    const [dx, dy] = { up: [0, 80], down: [0, -80], left: [80, 0], right: [-80, 0] }[arrow] || [];
-    if (arrow) return () => (shiftKey ? this.camera.pan(dx, dy) : this.follow(arrow));
-    const acts = {
-      Enter: () => this.toggleFold(),
-      " ": () => this.toggleFold(),
-      Escape: () => this.#choose(null),
-      "+": () => this.zoomBy(1.25),
-      "=": () => this.zoomBy(1.25),
-      "-": () => this.zoomBy(1 / 1.25),
-      0: () => this.fit(),
-      1: () => this.zoomTo(1),
-    };
-    if (key === "Escape" && !this.chosen.size) return null;
-    return acts[key];
   }
 }
