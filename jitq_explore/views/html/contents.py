@@ -13,6 +13,7 @@ from jitq_explore.views.answers import Answers
 from jitq_explore.views.cards import Side
 from jitq_explore.views.folds import Folding, Folds
 from jitq_explore.views.html.fold_states import states_worth_having
+from jitq_explore.views.printable import printable
 from jitq_explore.views.render import RenderError
 
 DRAWINGS_BYTES = 600_000
@@ -76,44 +77,34 @@ class _Collecting:
                 self.keep("details", stage=stage, node=node["id"], gone=node["gone"])
 
     def drawings(self) -> None:
-        """In the default state first; in others where stages can be drawn at all."""
-        self._draw(self.stages, None)
+        """In the default state first; in others where there can be any drawing at all."""
+        self._draw(None)
         try:
-            layouts = self._layouts()
+            films = [self.answers.book.film(stage, None) for stage in self.stages]
         except RenderError:
             return  # the drawings say why
-        for folding, default, stages in layouts:
-            self._draw_states(folding, default, stages, len(layouts))
+        # Where two runs are compared each stage has a layout of its own, else they share one.
+        foldings = list({id(film.reel): Folding.of(film.reel) for film in films}.values())
+        richest = max(films, key=lambda film: len(film.regions))
+        self._draw_states(foldings, Folding.of(richest.reel), richest.folds)
 
-    def _layouts(self) -> list[tuple[Folding, Folds, list[str]]]:
-        """What can be folded, the default state, and the stages that share a layout."""
-        found: dict[int, tuple[Folding, Folds, list[str]]] = {}
-        for stage in self.stages:
-            film = self.answers.book.film(stage, None)
-            known = found.setdefault(id(film.reel), (Folding.of(film.reel), film.folds, []))
-            known[2].append(stage)
-        return list(found.values())
-
-    def _draw_states(
-        self, folding: Folding, default: Folds, stages: Sequence[str], shares: int
-    ) -> None:
+    def _draw_states(self, foldings: Sequence[Folding], richest: Folding, default: Folds) -> None:
         known: set[str] = set()
         size, boxes = 0.0, 0
-        for number, state in enumerate(states_worth_having(folding, default)):
-            boxes += len(folding.stands(state))
-            if number >= _ALWAYS and boxes > BOXES_LAID_OUT / shares:
+        for number, state in enumerate(states_worth_having(richest, default)):
+            boxes += sum(len(folding.stands(state)) for folding in foldings)
+            if number >= _ALWAYS and boxes > BOXES_LAID_OUT:
                 break
-            drawn = self._draw(stages, sorted(state))
-            if sorted(state) not in self.found.states:
-                self.found.states.append(sorted(state))
-            size += _size(drawn, known)
-            if size > DRAWINGS_BYTES / shares:
+            paths = sorted(map(printable, state))  # as the page knows them
+            self.found.states.append(paths)
+            size += _size(self._draw(paths), known)
+            if number + 1 >= _ALWAYS and size > DRAWINGS_BYTES:
                 break
 
-    def _draw(self, stages: Sequence[str], folds: list[str] | None) -> list[Any]:
+    def _draw(self, folds: list[str] | None) -> list[Any]:
         return [
             self.keep("drawing", stage=stage, folds=folds, side=str(side))
-            for stage in stages
+            for stage in self.stages
             for side in Side
         ]
 

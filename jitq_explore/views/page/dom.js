@@ -112,6 +112,11 @@ function pathsAround(path) {
   return names.reduce((paths, _, at) => [...paths, names.slice(0, at + 1).join(".")], [""]);
 }
 
+/** The modules that nodes lie in and those around them, "" first. */
+function modulesOf(nodes) {
+  return [...new Set(["", ...nodes.flatMap(({ module }) => pathsAround(module))])];
+}
+
 function sameValue(one, other) {
   return JSON.stringify(one) === JSON.stringify(other);
 }

@@ -219,8 +219,7 @@ class Page {
     if (!path || !this.drawing) return;
     const { folds } = this.drawing;
     const isFolded = folds.includes(path);
-    const next = isFolded ? folds.filter((one) => one !== path) : [...folds, path];
-    this.setFolds(next.sort());
+    this.setFolds(isFolded ? folds.filter((one) => one !== path) : [...folds, path]);
   }
 
   unfold(paths) {
@@ -233,7 +232,7 @@ class Page {
     // Where none is nearer, nothing is to move.
     const now = this.drawing?.folds ?? this.state.folds;
     const nearer = (best, state) => (unlike(state) < unlike(best) ? state : best);
-    return this.source.states?.reduce(nearer, now) ?? wanted;
+    return this.source.states?.reduce(nearer, now) ?? [...wanted].sort();
   }
 
   /** Give up, one after the other: the search, the selection. */
@@ -304,7 +303,7 @@ class Page {
     this.toolbar.showModules(this.nodes);
     this.toolbar.showState(this.state);
     this.drawing = found[0].error === undefined ? found[0] : null;
-    this.toolbar.showFolds(this.drawing?.regions ?? [], this.drawing?.folds ?? []);
+    if (this.drawing) this.toolbar.showFolds(this.drawing.regions, this.drawing.folds);
     const problem = found.map((one) => one.error ?? one.problem).find(Boolean) ?? "";
     this.problem = problem;
     this.sayOfDrawing();

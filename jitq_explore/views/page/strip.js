@@ -142,7 +142,7 @@ function summaryOf(stage) {
 class LiveBar {
   constructor(send) {
     this.send = send;
-    this.next = makeButton("", () => this.begin({ do: "step" }), { class: "jitq-button jitq-main" });
+    this.next = makeButton("", () => this.begin({ do: "step" }), { class: "jitq-button jitq-primary" });
     this.toEnd = makeButton("Run to the end", () => this.begin({ do: "run" }));
     this.stop = makeButton("Stop", () => this.send({ do: "stop" }));
     this.back = makeButton("Step back", () => this.begin({ do: "back" }));

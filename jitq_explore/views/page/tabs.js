@@ -98,7 +98,7 @@ class Tabs {
 
   async view(tab, stage) {
     if (tab === "messages") return { element: messagesOf(this.run, stage) };
-    if (tab === "qconfig") return { element: qconfigOf(this.run, this.modules ?? [""], this.on.requantize) };
+    if (tab === "qconfig") return { element: await this.qconfig() };
     const isText = TEXT_TABS.some(({ name }) => name === tab);
     const key = isText ? `${tab} ${stage}` : tab;
     if (!this.views.has(key)) {
@@ -109,6 +109,11 @@ class Tabs {
       if (!this.views.has(key)) this.views.set(key, this.made(isText, answer));
     }
     return this.views.get(key);
+  }
+
+  async qconfig() {
+    const nodes = this.run.live ? await this.answers.get("nodes", { stage: this.run.stages[0].name }) : [];
+    return qconfigOf(this.run, modulesOf(Array.isArray(nodes) ? nodes : []), this.on.requantize);
   }
 
   made(isText, answer) {
@@ -175,7 +180,7 @@ function qconfigOf(run, modules, requantize) {
     make("thead", {}, make("tr", {}, ...heads)),
     make("tbody", {}, ...rows),
   );
-  const form = run.live && run.qconfigChoices.length ? qconfigForm(run, modules, modules[0], requantize) : null;
+  const form = run.live && run.qconfigChoices.length ? qconfigForm(run, modules, "", requantize) : null;
   const attributes = { class: "jitq-scroll", tabindex: "0", role: "region", "aria-label": "qconfig of this run" };
   return make("div", attributes, form ? titled("Try another qconfig", "", form) : null, table);
 }

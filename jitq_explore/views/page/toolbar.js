@@ -130,12 +130,8 @@ class Toolbar {
     if (!this.menu.hidden) this.fillMenu();
   }
 
-  /** The modules that nodes lie in, with those around them. */
   showModules(nodes) {
-    const paths = new Set(nodes.flatMap(({ module }) => pathsAround(module)));
-    paths.delete("");
-    const options = [...paths].map((path) => [path, path]);
-    fillSelect(this.module, [["", "all modules"], ...options]);
+    fillSelect(this.module, modulesOf(nodes).map((path) => [path, path || "all modules"]));
   }
 
   showState(state) {
