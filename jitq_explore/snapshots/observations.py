@@ -15,6 +15,7 @@ from jitq_explore.snapshots.graph import (
 from jitq_explore.snapshots.matching import Side
 from jitq_explore.snapshots.modules import QPARAM
 from jitq_explore.snapshots.observers import ObserverReading
+from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
 
 WEIGHT_INPUT = {
@@ -56,6 +57,7 @@ def observing_stage(recording: Recording) -> StageRecord | None:
     return None
 
 
+@once
 def observations(recording: Recording) -> tuple[Observation, ...]:
     """Every observed value in the order of the graph, with the newest reading of its observer.
 

@@ -10,6 +10,7 @@ from jitq_explore.snapshots.graph import Graph, Node, attribute_names, attribute
 from jitq_explore.snapshots.modules import QPARAM
 from jitq_explore.snapshots.observations import Observation, observations, observing_stage
 from jitq_explore.snapshots.observers import ObserverReading
+from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.tracking import Spot, Tracker, neighbours, origin_of
@@ -45,6 +46,7 @@ class ObservedValue:
     kernels: tuple[Spot, ...]
 
 
+@once
 def observed_values(recording: Recording) -> tuple[ObservedValue, ...]:
     """One for each of `observations`, in the order of the graph that was observed."""
     stage = observing_stage(recording)

@@ -13,6 +13,7 @@ from jitq_explore.snapshots.observations import (
     newest_readings,
     observers_of_quantizers,
 )
+from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.quant_node import Place, QuantNode, float_value, role_of, users_of
 from jitq_explore.snapshots.recording import Recording, Snapshot
 
@@ -20,6 +21,7 @@ _PREPACKED = re.compile(r"(_relu6?|_dynamic|_fp16)+$")
 """What a kernel's name has more than that of the op which packs its weight."""
 
 
+@once
 def quant_nodes(recording: Recording) -> tuple[QuantNode, ...]:
     """Every such node of the run: by the stage that inserted it, then in the order of the graph."""
     return tuple(_Reader(recording).read())

@@ -236,10 +236,8 @@ def _laid_out(
     edges = [
         {(home[t], home[h]) for t, h in wires if home[t] != home[h]} for wires in reel.wires
     ]  # fmt: skip
-    present = [
-        {s.id for s in stands if stages[number, Side.UNION].is_there(s)}
-        for number in range(len(reel.scenes))
-    ]
+    unions = [stage for (_, side), stage in stages.items() if side is Side.UNION]
+    present = [{s.id for s in stands if union.is_there(s)} for union in unions]
     order = Folding.of(reel).flow.position
     position = {s.id: min(order[place.id] for place in s.places) for s in stands}
     lines, routes = route(edges, present, position)
@@ -251,7 +249,7 @@ def _laid_out(
         _sizes(stages.values(), stands),
         lines,
         back,
-        _caption_widths(stages.values()),
+        _caption_widths(unions),
         timeout,
     )
     return Film(reel, folds, stands, laid, routes, problem)

@@ -123,8 +123,12 @@ def operands(node: Node, graph: Graph, folded: frozenset[str]) -> dict[str, str]
 
 
 def dtype_name(argument: str, text: str) -> str:
-    """The value of an argument; of one that numbers an element type the type's name."""
-    return _DTYPES.get(text, text) if argument == "dtype" else text
+    """The value of an argument ("13", "path : 13"); of one that numbers an element type its name
+    ("quint8")."""
+    if argument != "dtype":
+        return text
+    path, colon, number = text.rpartition(" : ")
+    return f"{path}{colon}{_DTYPES.get(number, number)}"
 
 
 def detail_lines(node: Node, graph: Graph, folded: frozenset[str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageError
 from jitq_explore.views.answers import Answers
 from jitq_explore.views.answers.pages import Page
-from jitq_explore.views.answers.quantization import clip_points
+from jitq_explore.views.answers.quantization import clip_points, coarser
 from jitq_explore.views.answers.run import counts_of
 from jitq_explore.views.answers.text import marked
 from jitq_explore.views.boxes import Status
@@ -225,6 +225,16 @@ def test_a_kernel_tells_what_it_was_and_where_the_user_wrote_it():
     assert "fused aten::conv2d + aten::relu" in life[5]["what"]
 
 
+def test_only_what_is_fixed_is_old_or_new():
+    """An observer put between a weight and its op does not change the op."""
+    found = sections(answers(RUNS[0]), "insert_observers", "aten::conv2d")
+    assert [row["old"] for row in found["Inputs"]["rows"]] == [None] * 7
+    found = sections(answers(RUNS[0]), "quant_finalize", "aten::quantize_per_tensor")
+    rows = {row["label"]: row for row in found["Inputs"]["rows"]}
+    assert rows["dtype"]["value"] == "quint8"
+    assert rows["dtype"]["old"] == "x.14_scalar_type_0 : quint8"
+
+
 def test_an_observer_shows_its_range_qparams_and_histogram():
     found = sections(answers(RUNS[0]), "calibrate", "jitq::observe")
     (observed,) = [s for s in found.values() if s["title"].startswith("Observed activation")]
@@ -233,6 +243,22 @@ def test_an_observer_shows_its_range_qparams_and_histogram():
     histogram = found["Histogram"]
     assert len(histogram["edges"]) == len(histogram["counts"]) + 1
     assert histogram["low"] < histogram["high"]
+
+
+def test_a_per_channel_observer_draws_the_range_of_each_channel():
+    about = answers(RUNS[0])
+    weight = next(n for n in ask(about, "nodes", stage="calibrate") if "PerChannel" in n["title"])
+    found = ask(about, "details", stage="calibrate", node=weight["id"])["sections"]
+    (drawn,) = [section for section in found if section["type"] == "svg"]
+    bars = list(ElementTree.fromstring(drawn["svg"]).iter(f"{SVG}rect"))
+    assert len(bars) == 4
+    assert bars[3][0].text.startswith("channel 3: ")
+
+
+def test_what_is_fetched_from_the_model_is_told():
+    found = sections(answers(RUNS[0]), "quant_finalize", "prim::GetAttr")
+    rows = {row["label"]: row["value"] for row in found["Outputs"]["rows"]}
+    assert "packed qint8" in rows["what it is"]
 
 
 def test_before_the_calibration_nothing_was_seen():
@@ -263,6 +289,14 @@ def test_clip_points_are_the_real_numbers_of_the_last_integers():
         (0.5,), (2,), True,
     )  # fmt: skip
     assert clip_points(reading) == (-1.0, 126.5)
+
+
+@pytest.mark.parametrize("bins", [1, 100, 2048, 2053])
+def test_a_coarser_histogram_counts_the_same(bins):
+    found = coarser(tuple(map(float, range(bins))))
+    assert sum(found) == sum(range(bins))
+    assert bins % len(found) == 0
+    assert len(found) <= 256
 
 
 # Tables -------------------------------------------------------------------------------------------
@@ -342,6 +376,20 @@ def test_words_that_differ_are_marked_and_renamed_values_are_not():
     before, after = marked("%y = aten::add(%a, %b)", "%z = aten::mul(%a, %b)", {"%y": "%z"})
     assert [text for text, is_marked in before if is_marked] == ["aten::add"]
     assert [text for text, is_marked in after if is_marked] == ["aten::mul"]
+
+
+def test_what_is_gone_from_the_beginning_stands_below_the_head():
+    about = answers(("loop", "scripted", "static"))
+    head, first, *_ = ask(about, "text", stage="quant_finalize", what="ir")["lines"]
+    assert head["after"][0][0].startswith("graph(")
+    assert first["status"] == "removed"
+
+
+def test_what_was_fused_stands_line_by_line():
+    lines = ask(answers(RUNS[0]), "text", stage="quant_finalize", what="ir")["lines"]
+    fused = next(li for li in lines if "conv2d_relu" in str(li["after"]))
+    old = "".join(text for text, _ in fused["before"]).splitlines()
+    assert ["aten::conv2d" in old[0], "aten::relu" in old[1]] == [True, True]
 
 
 def test_code_that_was_not_kept_is_said():

@@ -13,6 +13,7 @@ from views.build import HOSTILE, Builder, layers, pair
 
 from jitq_explore.snapshots.graph import Graph
 from jitq_explore.views import plan
+from jitq_explore.views.cards import Side
 from jitq_explore.views.domains import Domain, domains_of
 from jitq_explore.views.film import Film, film, film_of
 from jitq_explore.views.folds import Folding, fold, unfold
@@ -83,8 +84,12 @@ def three_stages() -> Film:
 @pytest.mark.parametrize("net", NETS)
 def test_no_box_moves_or_grows_when_the_stage_changes(net):
     found = film(recorded(net))
-    views = {re.search(r'viewBox="[^"]*"', found.svg(stage))[0] for stage in found.stages}
-    seen = [extents(found.svg(stage)) for stage in found.stages]
+    views = {
+        re.search(r'viewBox="[^"]*"', found.svg(stage, side=side))[0]
+        for stage in found.stages
+        for side in Side
+    }
+    seen = [extents(found.svg(stage, side=side)) for stage in found.stages for side in Side]
     drift = max(
         abs(one - other)
         for box_id in found.plan.boxes
@@ -153,6 +158,29 @@ def test_lines_run_where_something_will_stand():
     )  # fmt: skip
     assert set(lines) == {("a", "o"), ("o", "b")}
     assert routes[0] == {("a", "b"): ("a", "o", "b")}
+
+
+def test_before_and_after_are_each_one_graph_alone(three_stages):
+    before, after = (three_stages.svg("s1", side=side) for side in (Side.BEFORE, Side.AFTER))
+    assert words(before) == words(three_stages.svg("s0"))
+    assert words(after).count("+ observer") == 2
+    gone = three_stages.box_of("s1", "n3")
+    assert "− observer" in words(three_stages.svg("s2", side=Side.BEFORE))
+    assert [
+        t.text for t in box(three_stages.svg("s2", side=Side.AFTER), gone).iter(f"{SVG}text")
+    ] == ["+ dequantize"]
+
+
+def test_lines_and_frames_say_what_they_join_and_hold():
+    found = film(recorded("residual"), frozenset())
+    drawn = ElementTree.fromstring(found.svg("input"))
+    groups = list(drawn.iter(f"{SVG}g"))
+    boxes = {g.get("id") for g in groups if g.get("class", "").startswith("node ")}
+    edges = [g for g in groups if g.get("class", "").startswith("edge ")]
+    assert edges
+    assert all({edge.get("data-from"), edge.get("data-to")} <= boxes for edge in edges)
+    frames = {g.get("data-path") for g in groups if g.get("class", "").startswith("cluster ")}
+    assert frames == {"block1", "block2"}
 
 
 def test_far_from_changes_is_faint(three_stages):

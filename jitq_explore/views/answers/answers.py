@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.answers.details import details
 from jitq_explore.views.answers.drawing import drawing
@@ -60,7 +61,8 @@ class Answers:
     def answer(self, kind: str, arguments: Mapping[str, Any]) -> object:
         """The answer, as JSON; {"error": why} for what cannot be answered."""
         try:
-            return self._answer(kind, arguments)
+            with collector_paused():
+                return self._answer(kind, arguments)
         except AskError as error:
             return {"error": str(error)}
         except Exception as error:

@@ -63,6 +63,8 @@ def title_of(node: Node, wiring: Wiring) -> str:
     elif node.is_observer:
         observed = printable(str(node.attributes.get("value", "")))
         parts = [labels.title_of(node), f"of %{observed}"]
+    elif node.id in wiring.folded:
+        parts = [labels.title_of(node), name]
     else:
         parts = [labels.title_of(node), name, *labels.detail_lines(node, graph, wiring.folded)]
     return shorten_end(" · ".join(filter(None, parts)), _WIDTH)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from jitq_explore.snapshots.diff import Match
 from jitq_explore.snapshots.graph import (
+    OBSERVE,
     Attribute,
     Graph,
     Node,
@@ -23,12 +24,13 @@ from jitq_explore.views.printable import shorten_end
 
 _LONG = 200
 _MANY = 12
+_NAMES = {OBSERVE: ("observed",), "prim::If": ("condition",), "prim::GetAttr": ("of",)}
 
 
 def operation_sections(page: Page, node: Node, gone: bool) -> Iterator[dict[str, object]]:
     """What changed first, then the node as it is."""
     match = _match(page, node, gone)
-    old = match.before[0] if match is not None and len(match.before) == 1 else None
+    old = _same_op(match, node) if match is not None else None
     if match is not None:
         yield from _changes(match)
     attributes = list(_attributes(node.attributes, old.attributes if old else {}))
@@ -42,6 +44,14 @@ def operation_sections(page: Page, node: Node, gone: bool) -> Iterator[dict[str,
 
 def _match(page: Page, node: Node, gone: bool) -> Match | None:
     return page.diff.match_after.get(node.id) if page.diff is not None and not gone else None
+
+
+def _same_op(match: Match, node: Node) -> Node | None:
+    """The node of a match that this one can be compared with, input by input."""
+    if len(match.before) == 1:
+        return match.before[0]
+    alike = [old for old in match.before if old.kind == node.kind]
+    return alike[0] if len(alike) == len(match.after) == 1 else None
 
 
 def _changes(match: Match) -> Iterator[dict[str, object]]:
@@ -68,12 +78,13 @@ def _attributes(
 def _inputs(page: Page, node: Node, gone: bool, old: Node | None) -> Iterator[dict[str, object]]:
     snapshot = page.snapshot(gone)
     graph = snapshot.graph()
-    names = labels.argument_names(node)
+    names = _NAMES.get(node.kind) or labels.argument_names(node)
     was = page.before if old is not None else None
     for position, value in enumerate(node.inputs):
         maker = graph.producers.get(value)
         name = names[position] if position < len(names) else f"input {position}"
-        old_text = _old_text(was, old, position, len(node.inputs))
+        is_fixed = bool(_fixed_text(snapshot, value))
+        old_text = _old_text(was, old, position, len(node.inputs)) if is_fixed else None
         yield pair_row(
             name,
             labels.dtype_name(name, _value_text(snapshot, value)),
@@ -142,6 +153,8 @@ def _outputs(page: Page, node: Node, gone: bool) -> Iterator[dict[str, object]]:
         known = graph.values[value]
         label = "result" if len(node.outputs) == 1 else f"result {position}"
         yield pair_row(label, f"%{known.debug_name} : {known.type}")
+        if node.kind == "prim::GetAttr" and (held := _fixed_text(page.snapshot(gone), value)):
+            yield pair_row("what it is", held, hint="What the model holds under that name")
         users = graph.consumers.get(value, ())
         yield from _users(page, users, gone)
         if value in graph.outputs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.observed_values import ObservedValue, observed_values
@@ -12,6 +11,7 @@ from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.quant_node import QuantNode, role_of
 from jitq_explore.snapshots.quant_nodes import quant_nodes
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.views.answers.channels import channel_section
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.sections import pair_row, pairs
 from jitq_explore.views.answers.whereabouts import of_observed_values, of_quant_nodes
@@ -30,9 +30,6 @@ _HINTS = {
 }
 _MOST = 3
 """Observed values that a node shows: its own first."""
-
-_BARS = 128
-"""How many bars a histogram has at most."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +56,13 @@ def quantization_sections(
         title = f"Observed {seen.role} %{seen.value}"
         # What the node itself says need not be said twice.
         rows = _of_reading(reading) if own is None else _range_rows(reading)
-        yield pairs(printable(title), rows, _about(reading))
+        yield pairs(printable(title), rows, _about(recording, stage, reading))
         yield from _histogram(reading)
+        yield from channel_section(reading)
 
 
 def _known(book: Book, recording: Recording) -> _Known:
-    key = "observed", recording.mode, id(recording)
+    key = "observed", id(recording)
     if key not in book.kept:
         values: dict[tuple[str, str], list[ObservedValue]] = {}
         for seen, where in zip(
@@ -157,31 +155,35 @@ def clip_points(reading: ObserverReading) -> tuple[float, float] | None:
     return scale * (low - zero), scale * (high - zero)
 
 
-def _about(reading: ObserverReading) -> str:
-    return printable(f"As the {reading.short_class} at {reading.path} saw it")
+def coarser(counts: Sequence[float], most: int = 256) -> list[float]:
+    """Counts in fewer bins, all equally wide: more than a page is wide cannot be seen."""
+    size = next(
+        n for n in range(1, len(counts) + 1) if len(counts) % n == 0 and len(counts) <= n * most
+    )
+    return [sum(counts[k : k + size]) for k in range(0, len(counts), size)]
+
+
+def _about(recording: Recording, stage: str, reading: ObserverReading) -> str:
+    is_there = reading.path in recording.snapshot(stage).readings
+    when = "by the end of this stage" if is_there else "at last"
+    return printable(f"What the {reading.short_class} at {reading.path} had seen {when}")
 
 
 def _histogram(reading: ObserverReading) -> Iterator[dict[str, object]]:
     seen = reading.histogram
     if seen is None or not seen.counts:
         return
-    # Observers count in 2,048 bins: more than a drawing has pixels.
-    step = ceil(len(seen.counts) / _BARS)
-    counts = [sum(seen.counts[at : at + step]) for at in range(0, len(seen.counts), step)]
-    width = step * (seen.high - seen.low) / len(seen.counts)
-    edges = [min(seen.low + width * number, seen.high) for number in range(len(counts) + 1)]
+    counts = coarser(seen.counts)
+    count = len(counts)
+    width = (seen.high - seen.low) / count
     ends = clip_points(reading) or (seen.low, seen.high)
     yield {
         "type": "histogram",
         "title": "Histogram",
         "hint": "How often which numbers were seen; what lies outside of the two marks is cut off",
-        "edges": [_in_six_digits(edge) for edge in edges],
+        "edges": [plain_number(seen.low + width * number) for number in range(count + 1)],
         "counts": [plain_number(each) for each in counts],
         "low": plain_number(ends[0]),
         "high": plain_number(ends[1]),
         "unit": "",
     }
-
-
-def _in_six_digits(value: float) -> float | str:
-    return plain_number(float(f"{value:.6g}"))

@@ -63,17 +63,16 @@ class _Listing:
 
     def lines(self) -> Iterator[dict[str, object]]:
         """The lines, those of the graph's inputs and outputs too."""
-        heads = [line for line, about in graph_rows(self.diff.before) if about is None]
-        old_heads = iter(heads)
-        yield from self.gone.get("", ())
+        old_heads = (line for line, about in graph_rows(self.diff.before) if about is None)
         for line, about in graph_rows(self.diff.after):
             if isinstance(about, Node):
                 yield self.node_line(line, about)
                 yield from self.gone.get(about.id, ())
-            elif about is None:
-                yield self.compared(next(old_heads), line)
-            else:
+            elif about is not None:
                 yield self.end_line(line, about)
+            else:
+                yield self.compared(next(old_heads), line)
+                yield from self.gone.pop("", ())
 
     def node_line(self, line: str, node: Node) -> dict[str, object]:
         """The line of a node of the graph after."""
@@ -88,8 +87,8 @@ class _Listing:
         """Old and new; several old nodes, one behind the other."""
         olds = [self.old_lines[old.id] for old in match.before]
         if match.after[0].id != node.id or len(olds) > 1:
-            before = [[printable(old) + "\n" * (old is not olds[-1]), True] for old in olds]
-            after: Words = [[printable(line), True]]
+            before = [word for old in olds for word in _whole(old, is_last=old is olds[-1])]
+            after = _whole(line)
         else:
             before, after = marked(olds[0], line, self.renamed)
         found = _line("changed", node=node)
@@ -144,6 +143,13 @@ def marked(old: str, new: str, renamed: Mapping[str, str]) -> tuple[Words, Words
 def _add(words: Words, more: list[str], is_marked: bool) -> None:
     if more:
         words.append([printable("".join(more)), is_marked])
+
+
+def _whole(line: str, is_last: bool = True) -> Words:
+    """A line that is marked as a whole, but for its indent."""
+    text = line.lstrip()
+    end = "" if is_last else "\n"
+    return [[line[: len(line) - len(text)], False], [printable(text) + end, True]]
 
 
 def _renamed(diff: GraphDiff) -> dict[str, str]:

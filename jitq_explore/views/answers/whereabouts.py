@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.observations import observations, observing_stage
 from jitq_explore.snapshots.observed_values import ObservedValue, observed_values
+from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.quant_nodes import quant_nodes
 from jitq_explore.snapshots.recording import Recording
@@ -28,17 +29,10 @@ def of_stages(recording: Recording) -> Sequence[Whereabouts]:
     return [Whereabouts({}, name) for name in recording.names]
 
 
+@once
 def of_observed_values(recording: Recording) -> Sequence[Whereabouts]:
     """Of each observed value: its observer, quantize and dequantize, the op that makes it, the
     kernel that computes with it."""
-    known = recording.__dict__.get("_whereabouts")
-    if known is None:
-        known = recording.__dict__["_whereabouts"] = _of_observed_values(recording)
-    found: Sequence[Whereabouts] = known
-    return found
-
-
-def _of_observed_values(recording: Recording) -> list[Whereabouts]:
     stage = observing_stage(recording)
     if stage is None:
         return []
@@ -52,6 +46,7 @@ def _of_observed_values(recording: Recording) -> list[Whereabouts]:
     ]
 
 
+@once
 def of_quant_nodes(recording: Recording) -> Sequence[Whereabouts]:
     """Of each quantization node: itself; before it was inserted what the value's row is about."""
     finder = _Finder(Tracker.of(recording))

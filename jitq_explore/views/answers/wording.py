@@ -35,6 +35,8 @@ def number_text(value: float) -> str:
 
 def numbers_text(values: Sequence[float], most: int = 8) -> str:
     """Several numbers, those in the middle left out where they are many."""
+    if len(values) > 1 and len(set(values)) == 1:
+        return f"{number_text(values[0])} (all {len(values):,})"
     if len(values) <= most:
         return ", ".join(map(number_text, values))
     shown = ", ".join(map(number_text, values[: most - 1]))
