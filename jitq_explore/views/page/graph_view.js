@@ -5,7 +5,7 @@
 // and `explorer.js` are joined into one module.
 
 const GRAPH_SIGNS = { added: "+", removed: "−", changed: "~", same: "" };
-const GRAPH_LINES = { float: "float", quantized: "quantized", packed: "packed weight", removed: "no more" };
+const GRAPH_LINES = { float: "float", quantized: "quantized", packed: "packed", removed: "no more" };
 const GRAPH_SVG = "http://www.w3.org/2000/svg";
 
 // Below this scale the small lines in the boxes are hard to read (9.5 points).
@@ -222,16 +222,24 @@ class GraphCamera {
 
   // Only as far as it takes to have it in the window; whether that is any way at all.
   reveal(rect) {
+    const [dx, dy] = this.#wayTo(rect);
+    if (dx || dy) this.glide({ x: this.x + dx, y: this.y + dy, scale: this.scale });
+    return dx !== 0 || dy !== 0;
+  }
+
+  // Whether it is in the window, with room around it.
+  isInside(rect) {
+    return this.#wayTo(rect).every((way) => way === 0);
+  }
+
+  #wayTo(rect) {
     const seen = this.toView(rect);
-    const room = 48;
+    const room = 32;
     const along = (place, size, view) => {
       if (size + 2 * room > view) return view / 2 - place - size / 2;
       return Math.max(room - place, 0) + Math.min(view - room - place - size, 0);
     };
-    const dx = along(seen.x, seen.width, this.view.width);
-    const dy = along(seen.y, seen.height, this.view.height);
-    if (dx || dy) this.glide({ x: this.x + dx, y: this.y + dy, scale: this.scale });
-    return dx !== 0 || dy !== 0;
+    return [along(seen.x, seen.width, this.view.width), along(seen.y, seen.height, this.view.height)];
   }
 
   end() {
@@ -267,7 +275,8 @@ class GraphPane {
     this.drawing = drawing;
     this.label.textContent = label;
     this.label.hidden = isAlone;
-    this.element.setAttribute("aria-label", `Graph, ${label}: arrow keys go along its lines`);
+    const name = ["Graph", label].filter(Boolean).join(", ");
+    this.element.setAttribute("aria-label", `${name}; the arrow keys up and down go along its lines`);
     const problem = this.#takeUp(drawing);
     this.problem.textContent = problem;
     this.problem.hidden = this.svg !== null;
@@ -451,9 +460,9 @@ class GraphMinimap {
     const seen = camera.toView({ x: 0, y: 0, ...paper });
     const isWhole = seen.x >= 0 && seen.y >= 0
       && seen.x + seen.width <= view.width && seen.y + seen.height <= view.height;
-    this.element.hidden = isWhole || view.width < 360 || view.height < 200;
+    this.element.hidden = isWhole || view.width < 420 || view.height < 200;
     if (this.element.hidden) return;
-    this.scale = Math.min(130 / paper.width, (0.5 * view.height) / paper.height);
+    this.scale = Math.min(96 / paper.width, (0.4 * view.height) / paper.height);
     this.svg.setAttribute("width", this.scale * paper.width);
     this.svg.setAttribute("height", this.scale * paper.height);
     const part = this.scale / camera.scale;
@@ -566,11 +575,11 @@ class GraphIndex {
     const changed = this.boxes.filter((box) => this.statusOf(box) !== "same");
     if (!changed.length) return null;
     const near = new Set(changed);
-    let edge = changed;
+    let rim = changed;
     for (let hop = 0; hop < hops; hop += 1) {
-      const next = edge.flatMap((box) => [...(this.feeds.get(box) || []), ...(this.fedBy.get(box) || [])]);
-      edge = next.filter((box) => !near.has(box));
-      for (const box of edge) near.add(box);
+      const next = rim.flatMap((box) => [...(this.feeds.get(box) || []), ...(this.fedBy.get(box) || [])]);
+      rim = next.filter((box) => !near.has(box));
+      for (const box of rim) near.add(box);
     }
     return near;
   }
@@ -623,12 +632,13 @@ class GraphIndex {
     const status = this.statusOf(box);
     if (this.groups.has(box)) return this.#aboutGroup(box, nodes, status);
     if (!nodes.length) return this.#aboutPort(box, status);
-    const modules = [...new Set(nodes.map((node) => node.module || "top level"))];
-    const kinds = [...new Set(nodes.map((node) => node.kind))];
+    const modules = [...new Set(nodes.map((node) => node.module || "top level"))].slice(0, 3).join(", ");
+    const [{ title, kind }] = nodes;
+    const isAlone = nodes.length === 1;
     return [
-      { text: kinds.slice(0, 3).join(" · ") + (kinds.length > 3 ? " · …" : ""), kind: "title" },
-      { text: modules.slice(0, 3).join(", "), status, kind: "status" },
-      ...this.#listed(nodes),
+      { text: isAlone ? title : `${nodes.length} nodes`, kind: "title" },
+      { text: modules, status, kind: "status" },
+      ...(isAlone ? [{ text: kind, kind: "node" }] : this.#listed(nodes)),
     ];
   }
 
@@ -657,9 +667,7 @@ class GraphIndex {
     ];
   }
 
-  // Each node of the box; of one alone all but its title is said already.
   #listed(nodes) {
-    if (nodes.length === 1) return [{ text: nodes[0].title, kind: "node" }];
     const most = 8;
     const lines = nodes.slice(0, most).map(({ title, status }) => ({ text: title, status, kind: "node" }));
     if (nodes.length > most) lines.push({ text: `and ${nodes.length - most} more`, kind: "quiet" });
@@ -811,7 +819,8 @@ class GraphView {
     this.index = new GraphIndex(this.panes, []);
     this.camera = new GraphCamera(() => this.#draw(), () => this.#settle());
     Object.assign(this, { query: "", hits: [], hitNodes: [], hit: null, reach: null, module: "" });
-    Object.assign(this, { chosen: new Set(), current: null, hovered: null, awaited: null, halos: [] });
+    Object.assign(this, { chosen: new Set(), current: null, halos: [] });
+    Object.assign(this, { hovered: null, muted: null, awaited: null });
     // The step that led to the current box; what keeps its place in the next fold state; how the
     // next drawing is to be placed; whether this one was measured.
     Object.assign(this, { trail: null, anchor: null, fresh: null, isMeasured: false });
@@ -841,16 +850,19 @@ class GraphView {
     this.#resize();
   }
 
-  select({ nodes = [], gone = [] } = {}, { center = false } = {}) {
+  // `center`: what is not seen well is brought into the middle; what is stays, so that stages can
+  // be compared in place.
+  select(what, { center = false } = {}) {
+    const { nodes = [], gone = [] } = what || {};
     this.#setChosen(this.index.homes({ nodes, gone }));
     this.#mark();
     this.#say();
-    if (center) this.#centre(this.chosen);
+    if (center) this.#show(this.chosen);
   }
 
   search(query) {
+    if (query !== this.query) this.hit = null;
     this.query = query;
-    this.hit = null;
     this.#findHits();
     this.#mark();
     return { count: this.hitNodes.length, boxes: this.hits.length };
@@ -949,6 +961,8 @@ class GraphView {
       hover: (target, event) => this.#hover(target, event),
       leave: () => this.#leave(),
       choose: (box) => {
+        this.muted = box;
+        this.card.hide();
         if (box !== null || this.chosen.size) this.#choose(box);
       },
       fold: (path) => this.#fold(path),
@@ -957,7 +971,6 @@ class GraphView {
       keys: {
         Enter: () => this.toggleFold(),
         " ": () => this.toggleFold(),
-        Escape: () => this.#choose(null),
         "+": () => this.zoomBy(1.25),
         "=": () => this.zoomBy(1.25),
         "-": () => this.zoomBy(1 / 1.25),
@@ -988,12 +1001,12 @@ class GraphView {
       const button = graphElement("button", "", text);
       button.type = "button";
       button.title = title;
-      button.setAttribute("aria-label", title);
+      if (!/\w/.test(text)) button.setAttribute("aria-label", title);
       button.addEventListener("click", act);
       bar.append(button);
       return button;
     };
-    add("Fit", "Show all of the graph (0)", () => this.fit());
+    add("Fit", "Fit all of the graph into the view (0)", () => this.fit());
     add("−", "Zoom out (−)", () => this.zoomBy(1 / 1.25));
     this.percent = add("100 %", "Zoom to 100 % (1)", () => this.zoomTo(1));
     add("+", "Zoom in (+)", () => this.zoomBy(1.25));
@@ -1031,7 +1044,7 @@ class GraphView {
     const rect = held && this.index.rectOf(held);
     if (rect) this.camera.hold([rect.x, rect.y], held.at);
     else this.camera.home();
-    if (centre) this.#centre(centre);
+    if (centre) this.#show(centre);
   }
 
   // What is to keep its place on the screen when modules fold, and where that is: [x, y] of its
@@ -1055,11 +1068,17 @@ class GraphView {
     return x + width > 0 && y + height > 0 && x < view.width && y < view.height;
   }
 
+  #show(boxes) {
+    if (this.fresh) this.fresh.centre = boxes;
+    else if (![...boxes].some((box) => this.#isSeenWell(box))) this.#centre(boxes);
+  }
+
+  #isSeenWell(box) {
+    const rect = this.index.rects.get(box);
+    return rect !== undefined && this.camera.scale >= GRAPH_LEGIBLE && this.camera.isInside(rect);
+  }
+
   #centre(boxes) {
-    if (this.fresh) {
-      this.fresh.centre = boxes;
-      return;
-    }
     const rects = [...boxes].map((box) => this.index.rects.get(box)).filter(Boolean);
     if (!rects.length) return;
     const around = graphAround(rects);
@@ -1233,6 +1252,9 @@ class GraphView {
     const box = graphBoxAt(target);
     const isNew = box !== this.hovered;
     if (isNew) this.#light(box);
+    // Who clicked on the box has seen its card; it would lie over what is around.
+    if (box !== this.muted) this.muted = null;
+    else if (box !== null) return;
     if (box === null) this.#hoverEdge(event);
     else if (isNew || this.card.element.hidden) this.card.fill(this.index.about(box));
     this.#cardAt(event);
