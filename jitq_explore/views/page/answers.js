@@ -1,5 +1,11 @@
 // Answers to asks: from a kernel or from the page itself, kept, and fetched ahead.
 
+// After so many milliseconds without an answer this is said.
+const WAITING = [
+  [300, "Waiting for the kernel …"],
+  [15000, "The kernel has not answered for 15 s: it is busy, or gone (then run the cell again)."],
+];
+
 /** What stands for an ask: the same in Python (compact JSON, sorted keys). */
 function askKey(kind, asked) {
   const sorted = Object.fromEntries(Object.entries(asked).sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -53,26 +59,25 @@ function fromKernel(model) {
 
 /** Answers that are kept; those to come are shared by all who ask for the same. */
 class Answers {
-  /** `onWait(isLate)`: whether somebody has been waiting for so long that it should be said. */
+  /** `onWait(text)`: what should be said to somebody who has been waiting; "": no longer. */
   constructor(source, onWait) {
     this.source = source;
     this.onWait = onWait;
     this.kept = new Map();
     this.waiting = new Set();
-    this.patience = 300; // milliseconds
   }
 
   /** The answer; {error} where there is none. */
   async get(kind, asked = {}) {
     const token = {};
     this.waiting.add(token);
-    const timer = setTimeout(() => this.onWait(true), this.patience);
+    const timers = WAITING.map(([wait, text]) => setTimeout(() => this.onWait(text), wait));
     try {
       return await this.fetch(kind, asked);
     } finally {
-      clearTimeout(timer);
+      timers.forEach(clearTimeout);
       this.waiting.delete(token);
-      if (!this.waiting.size) this.onWait(false);
+      if (!this.waiting.size) this.onWait("");
     }
   }
 

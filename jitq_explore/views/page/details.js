@@ -23,7 +23,7 @@ class Details {
   }
 
   /** While no node is selected: what the stage did, node by node, those that are drawn first. */
-  showStage(stage, nodes, isDrawn) {
+  showStage(stage, title, nodes, isDrawn) {
     const changed = nodes.filter(({ status }) => status !== "same");
     const telling = [...changed.filter(isDrawn), ...changed.filter((node) => !isDrawn(node))];
     if (!telling.length) {
@@ -31,14 +31,14 @@ class Details {
       return;
     }
     const lines = telling.slice(0, MOST_LISTED).map((node) => {
-      const { status, title, module, id, gone } = node;
-      const jump = makeJump(title, () => this.on.node({ stage, id, gone }), { title: module || null });
+      const { status, module, id, gone } = node;
+      const jump = makeJump(node.title, () => this.on.node({ stage, id, gone }), { title: module || null });
       return make("li", {}, makeSign(status), jump);
     });
     const more = telling.length - lines.length;
     if (more > 0) lines.push(make("li", { class: "jitq-quiet", text: `and ${plural(more, "more node", "more nodes")}` }));
-    const list = titled(`What ${stage} did`, SELECT_ONE, make("ol", { class: "jitq-changes" }, ...lines));
-    this.element.replaceChildren(list);
+    const list = make("ol", { class: "jitq-changes" }, ...lines);
+    this.element.replaceChildren(titled(title, SELECT_ONE, list, "h3"));
   }
 
   /**
@@ -126,10 +126,10 @@ class Details {
   }
 }
 
-function titled(title, hint, content) {
-  const head = title ? make("h4", { text: title }) : null;
+function titled(title, hint, content, level = "h4") {
+  const head = title ? make(level, { text: title }) : null;
   const more = hint ? make("p", { class: "jitq-quiet jitq-hint", text: hint }) : null;
-  return make("section", { class: "jitq-section", "aria-label": title || null }, head, more, content);
+  return make("div", { class: "jitq-section" }, head, more, content);
 }
 
 function codeOf({ lines }) {
@@ -199,7 +199,6 @@ function qconfigForm(run, paths, chosen, requantize) {
   const start = makeButton("Rerun from the start with this", () =>
     requantize({ key: key.value, qconfig: choice.value }),
   );
-  start.disabled = run.busy;
   const fields = [labelled("for", key), labelled("use", choice), start];
   return make("div", { class: "jitq-form" }, make("div", { class: "jitq-bar" }, ...fields), hint);
 }

@@ -19,7 +19,7 @@ const NOT_THERE = { nodes: [], gone: [] };
 
 /** One page: what is chosen (`state`) and the parts that show it. */
 class Page {
-  constructor(el, source, state, onState) {
+  constructor(el, source, state, { onState, level = 2 }) {
     this.source = source;
     this.onState = onState;
     this.state = { ...NO_STATE, ...state };
@@ -30,14 +30,16 @@ class Page {
     this.nodes = [];
     this.located = NOT_THERE;
     this.anchor = this.state.node;
-    this.answers = new Answers(source, (isLate) => this.showWaiting(isLate));
-    this.makeParts(el);
+    this.answers = new Answers(source, (text) => {
+      this.waiting.textContent = text;
+    });
+    this.makeParts(el, level);
     this.closeLive = source.live?.listen((message) => this.hear(message));
   }
 
   // Making -----------------------------------------------------------------------------------------
 
-  makeParts(el) {
+  makeParts(el, level) {
     this.root = make("div", {
       class: "jitq",
       tabindex: "-1",
@@ -45,7 +47,7 @@ class Page {
       "aria-label": "Quantization explorer",
       "data-lm-suppress-shortcuts": "true",
     });
-    this.strip = new Strip({ onStage: (stage) => this.goTo(stage) });
+    this.strip = new Strip({ onStage: (stage) => this.goTo(stage), level });
     this.live = new LiveBar((message) => this.source.live?.send(message));
     this.live.element.hidden = true;
     this.toolbar = new Toolbar(this.toolbarMoves());
@@ -135,7 +137,7 @@ class Page {
     const next = { ...old, ...changes };
     if (sameValue(old, next)) return;
     this.put(changes);
-    await this.showChange(old);
+    if (this.run) await this.showChange(old);
   }
 
   /** A state that was set from outside. */
@@ -160,6 +162,7 @@ class Page {
 
   /** Select a node {stage, id, gone}, at its stage; null: none. */
   async selectNode(node, isFromGraph = false) {
+    if (node && !this.stages.includes(node.stage)) return;
     const chosen = node && { stage: node.stage, id: node.id, gone: Boolean(node.gone) };
     this.anchor = chosen;
     this.isFromGraph = isFromGraph;
@@ -196,6 +199,7 @@ class Page {
     const nearest = this.stages.filter(has).sort((a, b) => away(a) - away(b))[0];
     const stage = has(this.state.stage) ? this.state.stage : nearest;
     if (stage) this.selectNode({ stage, id: row.at[stage][0], gone: false });
+    else if (home >= 0) this.goTo(row.stage);
   }
 
   stepHit(direction) {
@@ -278,15 +282,12 @@ class Page {
     await Promise.all(jobs);
   }
 
-  sides() {
-    const isFirst = this.state.stage === this.stages[0];
-    return this.state.side === "both" && !isFirst ? ["before", "after"] : ["union"];
-  }
-
   drawingAsks(stage) {
-    const { folds } = this.state;
-    const sides = stage === this.stages[0] ? ["union"] : this.sides();
-    return sides.map((side) => ["drawing", { stage, folds, side }]);
+    const { folds, side } = this.state;
+    // Before the first stage there is nothing, unless it is the first of two runs.
+    const isAlone = stage === this.stages[0] && !this.run.runs;
+    const sides = side === "both" && !isAlone ? ["before", "after"] : ["union"];
+    return sides.map((one) => ["drawing", { stage, folds, side: one }]);
   }
 
   /** The drawings of the stage, then all that is shown in them. */
@@ -319,24 +320,27 @@ class Page {
   }
 
   panes(drawings, stage) {
-    if (drawings.length < 2) return [{ drawing: drawings[0], label: "" }];
     const before = this.stages[this.stages.indexOf(stage) - 1];
-    const labels = [`before: ${before}`, `after: ${stage}`];
-    return drawings.map((drawing, at) => ({ drawing, label: labels[at] }));
+    const names = this.run.runs ?? [before, stage];
+    const what = this.run.runs ? ["A", "B"] : ["before", "after"];
+    const label = (at) => (drawings.length > 1 ? `${what[at]}: ${names[at]}` : "");
+    return drawings.map((drawing, at) => ({ drawing, label: label(at) }));
   }
 
   /** Where there is no drawing: why, and the text of the graph. */
   async showInstead(problem, stage) {
+    const isWanted = this.ticket("instead");
+    // What was there stays until the text is.
+    const answer = problem ? await this.answers.get("text", { stage, what: "ir" }) : null;
+    if (!isWanted()) return;
     this.graphRoot.hidden = Boolean(problem);
     this.instead.hidden = !problem;
     if (!problem) return;
-    const isWanted = this.ticket("instead");
-    const alarm = make("div", { class: "jitq-alarm", role: "alert" });
-    alarm.append(make("b", { text: "No drawing: " }), problem, " The text of the graph is below.");
-    const answer = await this.answers.get("text", { stage, what: "ir" });
-    if (!isWanted()) return;
-    const listing = answer.error === undefined ? new TextView(answer, (found) => this.selectHere(found)).element : answer.error;
-    this.instead.replaceChildren(alarm, listing);
+    const said = [make("b", { text: "No drawing: " }), problem, ". The text of the graph is below."];
+    const alarm = make("div", { class: "jitq-alarm", role: "alert" }, ...said);
+    const hasText = answer.error === undefined;
+    const text = hasText ? new TextView(answer, (found) => this.selectHere(found)).element : answer.error;
+    this.instead.replaceChildren(alarm, text);
   }
 
   showSearch() {
@@ -349,12 +353,14 @@ class Page {
     const isWanted = this.ticket("node");
     const { stage } = this.state;
     const { anchor, isFromGraph } = this;
-    this.located = anchor ? await locate(this.answers, this.stages, anchor, stage) : NOT_THERE;
+    const located = anchor ? await this.locate(anchor, stage) : NOT_THERE;
     if (!isWanted()) return;
+    this.located = located;
     this.graph.select(this.located, { center: !isFromGraph });
     this.tabs.mark(this.located);
     if (!anchor) {
-      this.details.showStage(stage, this.nodes, (node) => this.boxOf(node) !== undefined);
+      const title = this.run.runs ? `How the runs differ after ${stage}` : `What ${stage} did`;
+      this.details.showStage(stage, title, this.nodes, (node) => this.boxOf(node) !== undefined);
       return;
     }
     const [id, gone] = this.located.nodes.length ? [this.located.nodes[0], false] : [this.located.gone[0], true];
@@ -366,6 +372,11 @@ class Page {
     if (!sameValue(node, this.state.node)) this.put({ node });
     const answer = await this.answers.get("details", { stage, node: id, gone });
     if (isWanted()) this.details.show(answer, { node, run: this.run, ...this.boxAround(node) });
+  }
+
+  locate(node, stage) {
+    if (this.run.runs) return locateInPair(this.answers, node, stage);
+    return locate(this.answers, this.stages, node, stage);
   }
 
   /** All nodes that share the box of a node, and the modules that the box stands for. */
@@ -400,10 +411,6 @@ class Page {
     this.note.textContent = [this.foldNotice, note].filter(Boolean).join(" ");
   }
 
-  showWaiting(isLate) {
-    this.waiting.textContent = isLate ? "Waiting for the kernel …" : "";
-  }
-
   // Living -----------------------------------------------------------------------------------------
 
   /** What the kernel says of its own accord. */
@@ -411,7 +418,13 @@ class Page {
     if (!this.run || this.isClosed) return;
     if (message.event === "run") this.takeInRun(message);
     else if (message.event === "progress") this.live.showProgress(message);
-    else if (message.event === "idle") this.live.rest(message);
+    else if (message.event === "idle") this.rest(message);
+  }
+
+  rest(message) {
+    this.run.busy = false;
+    this.live.rest(message);
+    this.prefetch();
   }
 
   takeInRun({ run, go, stale = [] }) {
@@ -483,11 +496,11 @@ function splitter(main) {
 }
 
 /**
- * Show the page in `el`. `source`: {ask, live}; `options.onState(state)` hears of every choice.
- * Returns {setState, close}.
+ * Show the page in `el`. `source`: {ask, live}; `options.onState(state)` hears of every choice,
+ * `options.level` is that of the heading. Returns {ready, setState, close}.
  */
 export function open(el, source, state = {}, options = {}) {
-  const page = new Page(el, source, state, options.onState);
+  const page = new Page(el, source, state, options);
   const ready = page.begin();
   return { ready, setState: (next) => page.setState(next), close: () => page.close() };
 }

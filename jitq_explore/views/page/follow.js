@@ -24,6 +24,17 @@ async function locate(answers, stages, node, stage) {
   return { nodes: ids, gone: [] };
 }
 
+/** The same where two runs are compared: the life of the second run's node leads to it. */
+async function locateInPair(answers, node, stage) {
+  const here = { nodes: [], gone: [] };
+  here[node.gone ? "gone" : "nodes"].push(node.id);
+  if (node.stage === stage) return here;
+  if (node.gone) return { nodes: [], gone: [] };
+  const { sections = [] } = await answers.get("details", { stage: node.stage, node: node.id, gone: false });
+  const rows = sections.filter(({ type }) => type === "life").flatMap(({ rows }) => rows);
+  return { nodes: rows.find((row) => row.stage === stage && !row.gone)?.nodes ?? [], gone: [] };
+}
+
 async function linksOf(answers, stage) {
   const links = await answers.get("links", { stage });
   return { forward: links.forward ?? {}, back: links.back ?? {} };

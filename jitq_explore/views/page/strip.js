@@ -1,12 +1,15 @@
 // The head of the page: what run this is, its stages, and what a live run is doing.
 
+const MOST_SAID = 4; // warnings shown above the graph
+
 /** The heading and one card a stage. */
 class Strip {
-  constructor({ onStage }) {
+  constructor({ onStage, level }) {
     this.onStage = onStage;
+    this.level = level;
     this.heading = make("header", { class: "jitq-heading" });
     this.cards = make("ol", { class: "jitq-cards" });
-    this.summary = make("div", { class: "jitq-summary" });
+    this.summary = make("div", { class: "jitq-summary", "aria-live": "polite" });
     const nav = make("nav", { class: "jitq-strip", "aria-label": "Stages" }, this.cards);
     this.parts = [this.heading, nav, this.summary];
   }
@@ -15,7 +18,7 @@ class Strip {
   show(run, stage) {
     this.run = run;
     this.heading.replaceChildren(
-      make("span", { class: "jitq-title", role: "heading", "aria-level": "2", text: run.title }),
+      make("span", { class: "jitq-title", role: "heading", "aria-level": this.level, text: run.title }),
       ...this.runNames(run.runs),
       make("span", { class: "jitq-quiet", text: run.facts.join(" · ") }),
     );
@@ -162,6 +165,7 @@ class LiveBar {
 
   /** Ask for something that takes a while: until the kernel says more, no second thing. */
   begin(message) {
+    if (this.isBusy) return;
     this.problem.replaceChildren();
     this.said.replaceChildren();
     this.setBusy(true);
@@ -176,6 +180,7 @@ class LiveBar {
   }
 
   setBusy(isBusy) {
+    this.isBusy = isBusy;
     const hasFailed = this.run.stages.some((stage) => stage.error);
     const canRun = this.run.toCome.length > 0 && !hasFailed && !isBusy;
     this.next.disabled = this.toEnd.disabled = !canRun;
@@ -200,6 +205,9 @@ class LiveBar {
     this.setBusy(false);
     const alarm = make("div", { class: "jitq-alarm" }, make("b", { text: `${FAILED} ` }), problem || "");
     this.problem.replaceChildren(...(problem ? [alarm] : []));
-    this.said.replaceChildren(...said.map((text) => make("div", { class: "jitq-message", text })));
+    const more = said.length - MOST_SAID;
+    const lines = said.slice(0, MOST_SAID);
+    if (more > 0) lines.push(`and ${plural(more, "more message")}: see Messages`);
+    this.said.replaceChildren(...lines.map((text) => make("div", { class: "jitq-message", text })));
   }
 }

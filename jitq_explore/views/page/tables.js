@@ -5,18 +5,20 @@ const ROWS_AROUND = 12; // rendered above and below what is in sight
 const WIDEST_CELL = 40; // characters
 const CHARACTER_WIDTH = 7.4; // pixels, at most so much on average
 
-/** `onRow(row)`: a row was chosen. */
+/** `onRow(row)`: a row was chosen; `words` and `sorting` as a view of the same table had them. */
 class TableView {
-  constructor(answer, onRow) {
+  constructor(answer, onRow, { words = "", sorting = { column: -1, isDown: false } } = {}) {
     this.answer = answer;
     this.onRow = onRow;
-    this.words = "";
+    this.words = words;
     this.module = "";
-    this.sorting = { column: -1, isDown: false };
+    this.sorting = sorting;
     this.marked = new Set();
     this.focused = -1;
     this.texts = answer.rows.map((row) => row.cells.map(cellText).join(" ").toLowerCase());
     this.makeParts();
+    this.filter.value = words;
+    this.showSorting();
     this.arrange();
   }
 
@@ -86,11 +88,15 @@ class TableView {
     // A third click brings back the order of the graph.
     if (column !== old) this.sorting = { column, isDown: false };
     else this.sorting = isDown ? { column: -1, isDown: false } : { column, isDown: true };
+    this.showSorting();
+    this.arrange();
+  }
+
+  showSorting() {
+    const order = this.sorting.isDown ? "descending" : "ascending";
     this.heads.forEach((head, at) => {
-      const order = this.sorting.isDown ? "descending" : "ascending";
       head.setAttribute("aria-sort", at === this.sorting.column ? order : "none");
     });
-    this.arrange();
   }
 
   /** Which rows are shown, in which order. */
@@ -198,10 +204,11 @@ class TableView {
     this.render();
   }
 
-  /** Mark the rows about the nodes {nodes} of a stage, and bring the first of them into sight. */
+  /** Mark the rows about the nodes {nodes} of a stage, or about the stage itself, and bring the first of them into sight. */
   mark(stage, { nodes }) {
     const wanted = new Set(nodes);
-    const isAbout = (row) => (row.at[stage] ?? []).some((id) => wanted.has(id));
+    const isAboutStage = (row) => row.stage === stage && !Object.keys(row.at).length;
+    const isAbout = (row) => isAboutStage(row) || (row.at[stage] ?? []).some((id) => wanted.has(id));
     const rows = this.answer.rows;
     this.marked = new Set(rows.map((_, at) => at).filter((at) => isAbout(rows[at])));
     const position = this.shown.findIndex((at) => this.marked.has(at));

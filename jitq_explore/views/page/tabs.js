@@ -14,6 +14,7 @@ class Tabs {
     this.on = on;
     this.ticket = 0;
     this.views = new Map();
+    this.habits = new Map();
     this.located = { nodes: [], gone: [] };
     this.list = make("div", { class: "jitq-tablist", role: "tablist", "aria-label": "Tables and texts" });
     this.panel = make("div", { class: "jitq-panel", role: "tabpanel", tabindex: "-1" });
@@ -65,7 +66,11 @@ class Tabs {
   }
 
   forget() {
-    for (const view of this.views.values()) view.destroy?.();
+    for (const [key, view] of this.views) {
+      // How a table was filtered and sorted outlives it.
+      if (view instanceof TableView) this.habits.set(key, { words: view.words, sorting: view.sorting });
+      view.destroy?.();
+    }
     this.views.clear();
   }
 
@@ -118,7 +123,7 @@ class Tabs {
 
   made(isText, answer) {
     if (isText) return new TextView(answer, this.on.line);
-    return new TableView(answer, this.on.row);
+    return new TableView(answer, this.on.row, this.habits.get(answer.name));
   }
 
   /** Mark the rows and lines of the selected nodes {nodes, gone} of the stage shown. */
@@ -182,5 +187,5 @@ function qconfigOf(run, modules, requantize) {
   );
   const form = run.live && run.qconfigChoices.length ? qconfigForm(run, modules, "", requantize) : null;
   const attributes = { class: "jitq-scroll", tabindex: "0", role: "region", "aria-label": "qconfig of this run" };
-  return make("div", attributes, form ? titled("Try another qconfig", "", form) : null, table);
+  return make("div", attributes, form ? titled("Try another qconfig", "", form, "h3") : null, table);
 }
