@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.lineage import lineage as lineage
     from jitq_explore.snapshots.recording import Recording as Recording
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
+    from jitq_explore.views.html import to_html as to_html
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
@@ -51,6 +52,7 @@ _HOMES = {
     "record": "capture.recorder",
     "save": "snapshots.archive",
     "stage_table": "views.tables",
+    "to_html": "views.html",
 }
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "record",
     "save",
     "stage_table",
+    "to_html",
 ]
 
 

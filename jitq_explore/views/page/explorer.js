@@ -25,9 +25,10 @@ class Page {
     this.state = { ...NO_STATE, ...state };
     this.tickets = {};
     this.drawing = null;
+    this.problem = "";
+    this.foldNotice = "";
     this.nodes = [];
     this.located = NOT_THERE;
-    this.notice = "";
     this.anchor = this.state.node;
     this.answers = new Answers(source, (text) => {
       this.waiting.textContent = text;
@@ -214,8 +215,14 @@ class Page {
     this.selectNode({ ...hit.node, stage: this.state.stage });
   }
 
-  setFolds(folds) {
-    this.change({ folds: this.nearestFolds([...folds].sort()) });
+  setFolds(wanted) {
+    const folds = this.foldsAtHand(wanted);
+    const isAtHand = countUnlike(this.openIn(folds), this.openIn(wanted)) === 0;
+    this.foldNotice = isAtHand
+      ? ""
+      : `This file has drawings of ${plural(this.source.states.length, "fold state")}, not of that one: a notebook has them all.`;
+    if (sameValue(folds, this.drawing?.folds)) this.sayOfDrawing();
+    else this.change({ folds });
   }
 
   toggleFold(path) {
@@ -229,23 +236,20 @@ class Page {
     if (this.drawing) this.setFolds(this.drawing.folds.filter((path) => !paths.includes(path)));
   }
 
-  /** The wanted folds or, in a home with drawings of some fold states alone, what is most like. */
-  nearestFolds(wanted) {
-    const { states } = this.source;
-    this.notice = "";
-    if (!states || states.some((state) => sameValue(state, wanted))) return wanted;
-    this.notice = "this page has drawings of some fold states only; a notebook has them all";
-    const present = this.drawing?.folds ?? [];
-    const isFolding = wanted.length > present.length;
-    const unlike = (state) =>
-      state.filter((path) => !wanted.includes(path)).length +
-      wanted.filter((path) => !state.includes(path)).length;
-    const further = states.filter(({ length }) =>
-      isFolding ? length > present.length : length < present.length,
-    );
-    const [nearest] = further.sort((one, other) => unlike(one) - unlike(other));
-    if (!nearest) this.say(this.notice);
-    return nearest ?? this.state.folds;
+  /** Of the fold states that this home has drawings of, the one most like the wanted. */
+  foldsAtHand(wanted) {
+    const open = this.openIn(wanted);
+    const unlike = (state) => countUnlike(this.openIn(state), open);
+    // Where none is nearer, nothing is to move.
+    const now = this.drawing?.folds ?? this.state.folds ?? [];
+    const nearer = (best, state) => (unlike(state) < unlike(best) ? state : best);
+    return this.source.states?.reduce(nearer, now) ?? [...wanted].sort();
+  }
+
+  /** The regions that can be looked into; what is folded inside of another makes no difference. */
+  openIn(folds) {
+    const paths = (this.drawing?.regions ?? []).map(({ path }) => path);
+    return new Set(paths.filter((path) => !folds.some((folded) => isInside(path, folded))));
   }
 
   /** Give up, one after the other: the search, the selection. */
@@ -276,7 +280,10 @@ class Page {
     const is = (...names) => names.some((name) => !sameValue(old[name], this.state[name]));
     this.toolbar.showState(this.state);
     const jobs = [];
-    if (is("stage")) this.strip.choose(this.state.stage);
+    if (is("stage")) {
+      this.strip.choose(this.state.stage);
+      this.foldNotice = "";
+    }
     if (is("stage", "folds", "side")) jobs.push(this.showGraph());
     else {
       if (is("query")) this.showSearch();
@@ -312,7 +319,8 @@ class Page {
     this.drawing = found[0].error === undefined ? found[0] : null;
     if (this.drawing) this.toolbar.showFolds(this.drawing.regions, this.drawing.folds);
     const problem = found.map((one) => one.error ?? one.problem).find(Boolean) ?? "";
-    this.say(problem ? "" : [this.notice, this.drawing.note].filter(Boolean).join("; "));
+    this.problem = problem;
+    this.sayOfDrawing();
     this.showInstead(problem, stage);
     if (!problem) {
       this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes });
@@ -421,8 +429,10 @@ class Page {
     this.answers.prefetch(this.run.busy ? [] : asks);
   }
 
-  say(text) {
-    this.note.textContent = text;
+  /** What the drawing does not show, and why it is not the one that was asked for. */
+  sayOfDrawing() {
+    const note = this.problem ? "" : (this.drawing?.note ?? "");
+    this.note.textContent = [this.foldNotice, note].filter(Boolean).join(" ");
   }
 
   // Living -----------------------------------------------------------------------------------------
@@ -477,6 +487,12 @@ function numberLandmarks(root) {
   for (const landmark of [root, ...root.querySelectorAll("nav, section, [role=search]")]) {
     landmark.setAttribute("aria-label", `${landmark.getAttribute("aria-label")} (${number})`);
   }
+}
+
+/** How many members only one of two sets has. */
+function countUnlike(one, other) {
+  const missing = (from, what) => [...what].filter((each) => !from.has(each)).length;
+  return missing(one, other) + missing(other, one);
 }
 
 /** A handle between graph and details: dragged, or moved by the arrow keys. */
