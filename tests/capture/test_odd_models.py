@@ -22,6 +22,7 @@ from torch.ao.quantization import (
 
 import jitq_explore as jq
 from jitq_explore.snapshots.archive import load, save
+from jitq_explore.snapshots.calls import reached_methods
 from jitq_explore.views.tables import observer_table, quant_node_table
 
 DYNAMIC = {"": default_dynamic_qconfig}
@@ -111,6 +112,8 @@ def test_what_is_forked_is_part_of_the_graph():
     run = jq.Session.static(model, {"": FBGEMM}, calibrate, [[(torch.ones(2, 6),)]])
     linears = [node.module_path for node in run.recording.input.graph().find("aten::linear")]
     assert linears == ["a", "b"]
+    called = [path for path, _ in reached_methods(run.recording.input)]
+    assert called == ["", "a", "b"]
     assert run.run().error is None
 
 
