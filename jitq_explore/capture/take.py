@@ -25,15 +25,15 @@ _OPAQUE_CONSTANTS = ("<Tensor>", "object of")
 class SnapshotTaker:
     """Takes the snapshots of one run; what is equal from one to the next is read and held once.
 
-    Graphs are known again by their printed text without mangling counters, which costs a small part
-    of reading them.
+    Graphs are known again by their printed text without mangling counters, and by their code; that
+    costs a small part of reading them.
     """
 
     def __init__(self, method_name: str = "forward") -> None:
         self.method_name = method_name
         self._tensors = TensorReader()
         self._codes = CodeReader()
-        self._bodies: dict[tuple[str, str, str], Graph] = {}
+        self._bodies: dict[tuple[str, ...], Graph] = {}
         self._states: dict[tuple[str, str], ModuleState] = {}
 
     def take(self, module: ScriptModule) -> Snapshot:
@@ -109,7 +109,10 @@ class SnapshotTaker:
         """The body and the code of a method."""
         if any(mark in text for mark in _OPAQUE_CONSTANTS):
             return read_body(method.graph, types), self._codes.read(method, text, None)
-        key = (state.class_name, name, plain_type.__wrapped__(text))
+        known_as = (state.class_name, name, plain_type.__wrapped__(text))
+        code = self._codes.read(method, text, known_as)
+        # The text names functions without their modules, the code with them.
+        key = (*known_as, code)
         if key not in self._bodies:
             self._bodies[key] = read_body(method.graph, types)
-        return self._bodies[key], self._codes.read(method, text, key)
+        return self._bodies[key], code
