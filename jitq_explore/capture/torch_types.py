@@ -15,6 +15,9 @@ CppModule: TypeAlias = Any
 CppGraph: TypeAlias = Any
 """A `torch._C.Graph`."""
 
+CppMethod: TypeAlias = Any
+"""A `torch._C.ScriptMethod`."""
+
 CppNode: TypeAlias = Any
 """A `torch._C.Node`; a handle to it is stale once a pass has deleted the node."""
 

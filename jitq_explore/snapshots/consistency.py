@@ -82,9 +82,13 @@ def _module_problems(snapshot: Snapshot) -> Iterator[str]:
     if len(set(paths)) != len(paths):
         yield "two modules have the same path"
     for module in snapshot.modules:
-        for method in module.methods:
-            if not module.is_observer and (module.class_group, method) not in snapshot.bodies:
+        for method in () if module.is_observer else module.methods:
+            key = (module.class_group, method)
+            if key not in snapshot.bodies:
                 yield f"there is no body of {method!r} of the module {module.path!r}"
+            # Older files have no codes at all.
+            if snapshot.codes and key not in snapshot.codes:
+                yield f"there is no code of {method!r} of the module {module.path!r}"
 
 
 def _snapshots(recording: Recording) -> Iterator[tuple[str, Snapshot]]:

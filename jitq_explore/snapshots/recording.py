@@ -29,8 +29,10 @@ class Snapshot:
 
     `texts` (IR as torch prints it) and `bodies` (the same as plain data, calls not inlined) are
     keyed by (class group, method name): modules that share a TorchScript class share its methods,
-    so that repeated blocks are held once. Of observers there are texts, no bodies. `modules` lists
-    every submodule, parents first, the model itself ("") at the head.
+    so that repeated blocks are held once. So are `codes` (TorchScript code as torch prints it, ""
+    where it could not; none at all in files of older versions). Of observers there are texts, no
+    bodies and no codes. `modules` lists every submodule, parents first, the model itself ("") at
+    the head.
     """
 
     texts: Mapping[tuple[str, str], str]
@@ -38,6 +40,7 @@ class Snapshot:
     modules: tuple[ModuleState, ...]
     observers: tuple[ObserverReading, ...] = ()
     method_name: str = "forward"
+    codes: Mapping[tuple[str, str], str] = field(default_factory=dict)
     _flattened: dict[str, Graph] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -64,6 +67,19 @@ class Snapshot:
         """The IR of a method of the module at that path, as torch prints it."""
         name = self._checked(method, module)
         return self.texts[self.module(module).class_group, name]
+
+    def code(self, method: str | None = None, module: str = "") -> str:
+        """The TorchScript code of a method of the module at that path, as torch prints it.
+
+        "" where torch could not print it. KeyError where none is kept, as of observers.
+        """
+        name = self._checked(method, module)
+        if not self.codes:
+            raise KeyError("no code was kept: this recording is of an older version, make it anew")
+        state = self.module(module)
+        if state.is_observer:
+            raise KeyError(f"no code is kept of the observer {module!r} (must be another module)")
+        return self.codes[state.class_group, name]
 
     def module(self, path: str) -> ModuleState:
         """The state of the submodule at that path; KeyError names some that exist."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import runpy
 import threading
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +25,7 @@ from torch.ao.quantization import (
 
 import jitq_explore as jq
 from jitq_explore.snapshots.archive import load, save
+from jitq_explore.snapshots.calls import reached_methods
 from jitq_explore.views.tables import observer_table, quant_node_table
 
 DYNAMIC = {"": default_dynamic_qconfig}
@@ -48,6 +52,32 @@ def test_a_functions_local_does_not_take_the_place_of_a_value_of_that_name(tmp_p
     last = graph.producers[graph.outputs[0]]
     assert [graph.producers[name].kind for name in last.inputs[:2]] == ["aten::add", "aten::linear"]
     assert load(save(recording, tmp_path / "run.jitq")) == recording
+
+
+class GivenFunction(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def function_in_a_file(path: Path, op: str) -> Callable[[Tensor], Tensor]:
+    path.write_text(
+        f"import torch\ndef act(x: torch.Tensor) -> torch.Tensor: return torch.{op}(x)\n"
+    )
+    return runpy.run_path(str(path), run_name=path.stem)["act"]
+
+
+def test_functions_of_one_name_are_told_apart(tmp_path):
+    """The printed graphs of those that call them are equal."""
+    functions = [function_in_a_file(tmp_path / f"{op}.py", op) for op in ("relu", "sigmoid")]
+    model = torch.jit.script(nn.Sequential(*map(GivenFunction, functions)).eval())
+    given = jq.Session.dynamic(model, DYNAMIC).recording.input
+    assert [n.kind for n in given.graph().nodes if n.kind.startswith("aten")] == [
+        "aten::relu", "aten::sigmoid",
+    ]  # fmt: skip
 
 
 class OddTensors(nn.Module):
@@ -111,6 +141,8 @@ def test_what_is_forked_is_part_of_the_graph():
     run = jq.Session.static(model, {"": FBGEMM}, calibrate, [[(torch.ones(2, 6),)]])
     linears = [node.module_path for node in run.recording.input.graph().find("aten::linear")]
     assert linears == ["a", "b"]
+    called = [path for path, _ in reached_methods(run.recording.input)]
+    assert called == ["", "a", "b"]
     assert run.run().error is None
 
 

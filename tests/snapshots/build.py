@@ -57,6 +57,7 @@ def snapshot(
     text: str = "graph(%x): …",
     modules: tuple[ModuleState, ...] = (module(),),
     observers: tuple[ObserverReading, ...] = (),
+    code: str = "def forward(self, …",
 ) -> Snapshot:
     groups = dict.fromkeys(module.class_group for module in modules)
     return Snapshot(
@@ -64,6 +65,7 @@ def snapshot(
         bodies={(group, "forward"): graph for group in groups},
         modules=modules,
         observers=observers,
+        codes={(group, "forward"): code for group in groups},
     )
 
 
@@ -150,5 +152,6 @@ snapshots = st.builds(
         lambda found: (ModuleState("", "net.Net", "Net", None, False, ("forward",), found),)
     ),
     st.lists(st.builds(reading, many_floats), max_size=2).map(tuple),
+    texts,
 )
 recordings = st.lists(snapshots, min_size=1, max_size=3).map(lambda found: recording(*found))

@@ -20,7 +20,7 @@ import pytest
 from build import branch, chain, module, recording, recordings, snapshot, typical
 from hypothesis import HealthCheck, given, settings
 
-from jitq_explore.snapshots import archive
+from jitq_explore.snapshots import archive, codec
 from jitq_explore.snapshots.archive import ArchiveError, load, save
 from jitq_explore.snapshots.consistency import problems
 from jitq_explore.snapshots.graph import Graph, Node
@@ -71,6 +71,7 @@ def test_what_was_one_object_comes_back_as_one(saved):
     assert conv.attributes["weight"] is conv2.attributes["w"]
     assert rec.input.bodies["Net", "forward"] is rec.input.bodies["Conv", "forward"]
     assert rec.input.texts["Net", "forward"] is third.after.texts["Net", "forward"]
+    assert rec.input.codes["Net", "forward"] is third.after.codes["Net", "forward"]
 
 
 def test_equal_parts_are_stored_once(path):
@@ -296,6 +297,19 @@ def test_a_field_with_a_default_may_be_missing(path):
     assert load(path) == recording(snapshot(chain("a")))
 
 
+def test_a_file_from_before_code_was_kept_is_read_without(path, monkeypatch):
+    hints = codec._hints
+    with monkeypatch.context() as older:
+        older.setattr(
+            codec, "_hints", lambda cls: {k: v for k, v in hints(cls).items() if k != "codes"}
+        )
+        save(typical(), path)
+    rec = load(path)
+    assert rec.input == replace(typical().input, codes={})
+    with pytest.raises(KeyError, match="of an older version"):
+        rec.input.code()
+
+
 def test_a_pickle_in_place_of_an_array_is_not_opened(saved, tmp_path):
     class Trap:
         def __reduce__(self) -> tuple[object, ...]:
@@ -390,6 +404,8 @@ def contradictions() -> Iterator[tuple[Recording, str]]:
     yield with_modules(module("conv")), "the first module is not the model itself"
     yield with_modules(module(), module()), "two modules have the same path"
     yield with_modules(module(), module("a", "A")), "no body of 'forward' of the module 'a'"
+    foreign = replace(snapshot(branch()), codes={("A", "forward"): ""})
+    yield recording(foreign), "no code of 'forward' of the module ''"
 
 
 @pytest.mark.parametrize(("rec", "complaint"), list(contradictions()))

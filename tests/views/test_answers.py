@@ -15,13 +15,15 @@ from runs import recorded, session
 from torch.ao.quantization import default_qconfig
 from views.build import HOSTILE, Builder
 
+from jitq_explore.snapshots.calls import reached_methods
+from jitq_explore.snapshots.graph import plain_type
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageError
 from jitq_explore.views.answers import Answers
 from jitq_explore.views.answers.pages import Page
 from jitq_explore.views.answers.quantization import clip_points, coarser
 from jitq_explore.views.answers.run import counts_of
-from jitq_explore.views.answers.text import marked
+from jitq_explore.views.answers.text_lines import marked
 from jitq_explore.views.boxes import Status
 
 RUNS = (
@@ -392,8 +394,111 @@ def test_what_was_fused_stands_line_by_line():
     assert ["aten::conv2d" in old[0], "aten::relu" in old[1]] == [True, True]
 
 
-def test_code_that_was_not_kept_is_said():
-    found = ask(answers(RUNS[0]), "text", stage="dce", what="code")
+def code_lines(about: Answers, stage: str) -> Any:
+    return ask(about, "text", stage=stage, what="code")["lines"]
+
+
+def side(lines: Any, which: str) -> str:
+    """One of the two texts that are compared."""
+    pieces = (line["after" if line["status"] == "same" else which] for line in lines)
+    return "\n".join("".join(text for text, _ in words) for words in pieces if words is not None)
+
+
+def headings(text: str) -> list[str]:
+    return [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
+
+
+@every
+def test_the_code_of_all_that_runs_is_there(run):
+    about = answers(run)
+    for stage, page in about.book.pages.items():
+        lines = code_lines(about, stage)
+        text = side(lines, "after")
+        assert "___torch_mangle" not in text
+        called = reached_methods(page.after)
+        for path, name in called:
+            assert plain_type(page.after.code(name, path)).strip() in text
+        for line in lines:
+            assert (line["before"] is None) == (line["status"] in ("same", "added"))
+            assert (line["after"] is None) == (line["status"] == "removed")
+
+
+@single
+def test_every_module_that_has_nodes_is_called(run):
+    given = recorded(*run).input
+    called = {path for path, _ in reached_methods(given)}
+    assert {node.module_path for node in given.graph().nodes} <= called
+
+
+def test_code_is_listed_once_with_the_modules_that_use_it():
+    about = answers(("residual", "scripted", "static"))
+    assert headings(side(code_lines(about, "input"), "after")) == [
+        "Residual.forward of the model itself",
+        "Conv2d.forward of stem, block1.conv1, block1.conv2, block2.conv1 and 1 more",
+        "Conv2d._conv_forward of stem",
+        "ResidualBlock.forward of block1, block2",
+        "Conv2d._conv_forward of block1.conv1, block1.conv2, block2.conv1, block2.conv2",
+        "BatchNorm2d.forward of block1.bn1, block1.bn2, block2.bn1, block2.bn2",
+        "BatchNorm2d._check_input_dim of block1.bn1, block1.bn2, block2.bn1, block2.bn2",
+        "Linear.forward of fc",
+    ]
+
+
+def test_code_of_methods_that_are_inlined_counts_as_removed():
+    lines = code_lines(answers(RUNS[0]), "insert_quant_dequant")
+    assert headings(side(lines, "after")) == ["ConvBnRelu.forward of the model itself"]
+    removed = [line for line in lines if line["status"] == "removed"]
+    assert "Linear.forward of fc" in headings(side(removed, "before"))
+
+
+def test_main_methods_are_compared_whatever_they_are_called():
+    head, *_ = code_lines(answers(("mlp", "scripted", "on_device")), "insert_observer_method")
+    assert head["status"] == "changed"
+    assert [text for text, is_marked in head["before"] if is_marked] == ["Mlp.forward"]
+    assert [text for text, is_marked in head["after"] if is_marked] == ["Mlp.observe_forward"]
+
+
+@pytest.mark.parametrize("stage", ["calibrate", "dce"])
+def test_a_stage_that_leaves_the_code_alone_changes_no_line(stage):
+    assert {line["status"] for line in code_lines(answers(RUNS[0]), stage)} == {"same"}
+
+
+def with_code(code: str) -> Recording:
+    run = recorded("mlp")
+    codes = dict.fromkeys(run.input.codes, code)
+    return replace(run, input=replace(run.input, codes=codes), stages=())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "signs"),
+    [
+        ("  x0 = relu(x)", "  x0 = relu(x)", " "),
+        ("  x0 = relu(x)\n  return x0", "  x1 = relu(x)\n  return x1", "  "),
+        ("  x0 = relu(x)\n  return x0", "  x0 = o(x)\n  x1 = relu(x0)\n  return x1", "+~ "),
+        ("  a, b, = f(x)\n  c = g(a, b)", "  a0, b0, = f(x)\n  c = g(b0, b0)", " ~"),
+        ("  self.x0 = x", "  self.x1 = x", "~"),
+        ("  x0 = relu(x)\n  return x0", "  return x", "-~"),
+        ("  f = __torch__.___torch_mangle_1.g", "  f = __torch__.___torch_mangle_2.g", " "),
+        ("", "", " "),
+    ],
+)
+def test_lines_of_code_are_paired_and_values_renamed(old, new, signs):
+    lines = code_lines(Answers.of_pair(with_code(old), with_code(new)), "input")
+    _, *body = lines[: len(signs) + 1]
+    found = {"same": " ", "added": "+", "removed": "-", "changed": "~"}
+    assert "".join(found[line["status"]] for line in body) == signs
+
+
+def test_code_that_torch_could_not_print_is_said():
+    assert "# torch cannot print" in side(code_lines(Answers.of(with_code("")), "input"), "after")
+
+
+@pytest.mark.parametrize("other", [None, "mlp"])
+def test_code_that_was_not_kept_is_said(other):
+    old = with_code("")
+    old = replace(old, input=replace(old.input, codes={}))
+    about = Answers.of_pair(old, recorded(other)) if other else Answers.of(old)
+    found = ask(about, "text", stage="input", what="code")
     assert found["lines"] == []
     assert "keeps no TorchScript code" in found["note"]
 
