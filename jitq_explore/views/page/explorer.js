@@ -211,10 +211,10 @@ class Page {
 
   setFolds(wanted) {
     const folds = this.foldsAtHand(wanted);
-    this.foldNotice =
-      this.source.states && !sameValue(outermost(folds), outermost(wanted))
-        ? `This file has drawings of ${plural(this.source.states.length, "fold state")}, not of that one: a notebook has them all.`
-        : "";
+    const isAtHand = countUnlike(this.openIn(folds), this.openIn(wanted)) === 0;
+    this.foldNotice = isAtHand
+      ? ""
+      : `This file has drawings of ${plural(this.source.states.length, "fold state")}, not of that one: a notebook has them all.`;
     if (sameValue(folds, this.drawing?.folds)) this.sayOfDrawing();
     else this.change({ folds });
   }
@@ -232,11 +232,18 @@ class Page {
 
   /** Of the fold states that this home has drawings of, the one most like the wanted. */
   foldsAtHand(wanted) {
-    const unlike = (state) => countUnlike(outermost(state), outermost(wanted));
+    const open = this.openIn(wanted);
+    const unlike = (state) => countUnlike(this.openIn(state), open);
     // Where none is nearer, nothing is to move.
-    const now = this.drawing?.folds ?? this.state.folds;
+    const now = this.drawing?.folds ?? this.state.folds ?? [];
     const nearer = (best, state) => (unlike(state) < unlike(best) ? state : best);
     return this.source.states?.reduce(nearer, now) ?? [...wanted].sort();
+  }
+
+  /** The regions that can be looked into; what is folded inside of another makes no difference. */
+  openIn(folds) {
+    const paths = (this.drawing?.regions ?? []).map(({ path }) => path);
+    return new Set(paths.filter((path) => !folds.some((folded) => isInside(path, folded))));
   }
 
   /** Give up, one after the other: the search, the selection. */
@@ -450,13 +457,9 @@ class Page {
   }
 }
 
-/** Of folded regions those that can be seen: what is inside of another makes no difference. */
-function outermost(folds) {
-  return folds.filter((path) => !folds.some((other) => other !== path && isInside(path, other))).sort();
-}
-
+/** How many members only one of two sets has. */
 function countUnlike(one, other) {
-  const missing = (from, what) => what.filter((path) => !from.includes(path)).length;
+  const missing = (from, what) => [...what].filter((each) => !from.has(each)).length;
   return missing(one, other) + missing(other, one);
 }
 

@@ -65,7 +65,7 @@ function keyHelp() {
     { class: "jitq-help", "aria-label": "Keys" },
     make("h3", { class: "jitq-title", text: "Keys" }),
     make("dl", { class: "jitq-pairs" }, ...lines),
-    makeButton("Close", () => dialog.close(), { autofocus: true }),
+    makeButton("Close", () => dialog.close()),
   );
   return dialog;
 }
