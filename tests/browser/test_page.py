@@ -15,6 +15,7 @@ from runs import recorded
 from views.pages import hostile_recording
 
 import jitq_explore as jq
+from jitq_explore.views.html import contents
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None and os.environ.get("CI") != "true", reason="there is no chromium"
@@ -61,10 +62,14 @@ def files(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     recordings = {"residual": (recorded("residual"),), "hostile": (hostile_recording(),)}
     recordings["pair"] = (recorded("residual"), recorded("residual", mode="dynamic"))
-    return {
+    found = {
         name: jq.to_html(first, folder / f"{name}.html", *other)
         for name, (first, *other) in recordings.items()
     }
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(contents, "BOXES_LAID_OUT", 1)
+        found["small"] = jq.to_html(recorded("residual"), folder / "small.html")
+    return found
 
 
 @pytest.fixture(params=["residual"])
@@ -119,6 +124,15 @@ def test_modules_fold_and_unfold(page):
     page.button("Fold all").click()
     expect(page.boxes()).not_to_have_count(count)
     page.button("Unfold all").click()
+    expect(page.boxes()).to_have_count(count)
+
+
+@pytest.mark.parametrize("page", ["small"], indirect=True)
+def test_a_fold_state_that_the_file_lacks_is_said_to_be_missing(page):
+    count = page.boxes().count()
+    page.button("Modules ▾").click()
+    page.tab.get_by_label("Folded modules").get_by_role("checkbox").first.click()
+    expect(page.tab.locator(".jitq-note")).to_contain_text("drawings of 2 fold states")
     expect(page.boxes()).to_have_count(count)
 
 

@@ -176,12 +176,14 @@ def _histogram(reading: ObserverReading) -> Iterator[dict[str, object]]:
     counts = coarser(seen.counts)
     count = len(counts)
     width = (seen.high - seen.low) / count
+    edges = [seen.low + width * number for number in range(count + 1)]
     ends = clip_points(reading) or (seen.low, seen.high)
     yield {
         "type": "histogram",
         "title": "Histogram",
         "hint": "How often which numbers were seen; what lies outside of the two marks is cut off",
-        "edges": [plain_number(seen.low + width * number) for number in range(count + 1)],
+        # All digits of all edges would be most of what a page weighs.
+        "edges": [plain_number(float(f"{edge:.6g}")) for edge in edges],
         "counts": [plain_number(each) for each in counts],
         "low": plain_number(ends[0]),
         "high": plain_number(ends[1]),

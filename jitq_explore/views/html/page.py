@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.writing import check_target, replace_file
 from jitq_explore.views import page
 from jitq_explore.views.answers import Answers
+from jitq_explore.views.cards import Side
 from jitq_explore.views.html.contents import answer_key, contents_of
 from jitq_explore.views.html.document import Document
 from jitq_explore.views.html.packing import packed
 from jitq_explore.views.printable import printable
 
 _FOLDER = Path(__file__).parent
+_CHANGED = re.compile('class="node (?:added|removed|changed)')
 _COLUMNS = ("stage", "nodes", "added", "removed", "changed", "seconds", "what happened")
 
 
@@ -57,10 +60,7 @@ def page_of(answers: Answers) -> str:
     contents = contents_of(answers)
     run_key = answer_key("run", {})
     run = contents.answers[run_key]
-    shown = _last_change(run["stages"])
-    drawn = contents.answers[
-        answer_key("drawing", {"stage": shown, "folds": None, "side": "union"})
-    ]
+    shown, picture = _last_change_drawn(contents.answers, run["stages"])
     facts = [*run["facts"], _said_of_states(len(contents.states))]
     contents.answers[run_key] = {**run, "facts": facts}
     return Document(
@@ -72,7 +72,7 @@ def page_of(answers: Answers) -> str:
         columns=_COLUMNS,
         rows=[_row(stage) for stage in run["stages"]],
         caption=printable(f"What {shown} did"),
-        picture=drawn["svg"],
+        picture=picture,
         style=page.style() + _read("standalone.css"),
         script=page.script() + _read("unpack.js") + _read("start.js"),
         answers=packed({"answers": contents.answers, "states": contents.states}),
@@ -85,11 +85,22 @@ def _said_of_states(count: int) -> str:
     return f"{count} fold states in this file" if count > 1 else "1 fold state in this file"
 
 
-def _last_change(stages: Sequence[Mapping[str, Any]]) -> str:
-    """The name of the last stage that changed the graph, else of the last."""
-    changed = [s["name"] for s in stages if s["added"] or s["removed"] or s["changed"]]
-    name: str = (changed or [stages[-1]["name"]])[-1]
-    return name
+def _last_change_drawn(
+    answers: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]
+) -> tuple[str, str]:
+    """The last stage whose drawing shows a change (else the last), and the drawing.
+
+    Many a run ends with a stage that tidies up among what is not drawn.
+    """
+    keys = {
+        stage["name"]: answer_key(
+            "drawing", {"stage": stage["name"], "folds": None, "side": Side.UNION}
+        )
+        for stage in stages
+    }
+    drawn = [(name, str(answers[key]["svg"])) for name, key in keys.items()]
+    changed = [(name, svg) for name, svg in drawn if _CHANGED.search(svg)]
+    return (changed or drawn)[-1]
 
 
 def _row(stage: Mapping[str, Any]) -> list[str]:

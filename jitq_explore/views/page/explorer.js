@@ -220,7 +220,8 @@ class Page {
     const isAtHand = countUnlike(this.openIn(folds), this.openIn(wanted)) === 0;
     this.foldNotice = isAtHand
       ? ""
-      : `This file has drawings of ${plural(this.source.states.length, "fold state")}, not of that one: a notebook has them all.`;
+      : `This file has drawings of ${plural(this.source.states.length, "fold state")}, ` +
+        "not of that one: a notebook has them all.";
     if (sameValue(folds, this.drawing?.folds)) this.sayOfDrawing();
     else this.change({ folds });
   }
