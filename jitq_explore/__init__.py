@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jitq_explore.capture.read_graph import read_graph as read_graph
     from jitq_explore.capture.recorder import record as record
     from jitq_explore.capture.session import Session as Session
+    from jitq_explore.capture.turn import Stopped as Stopped
     from jitq_explore.exploring import explore as explore
     from jitq_explore.snapshots.archive import load as load
     from jitq_explore.snapshots.archive import save as save
@@ -36,6 +37,7 @@ _HOMES = {
     "Recording": "snapshots.recording",
     "Session": "capture.session",
     "StageRecord": "snapshots.recording",
+    "Stopped": "capture.turn",
     "channel_table": "views.tables",
     "diff": "views.show",
     "diff_graphs": "views.show",
@@ -57,6 +59,7 @@ __all__ = [
     "Recording",
     "Session",
     "StageRecord",
+    "Stopped",
     "channel_table",
     "diff",
     "diff_graphs",
