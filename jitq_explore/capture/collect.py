@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
@@ -39,6 +40,7 @@ class Collector:
         self._weights = _weight_observers(snapshot)
         self._seen: dict[str, _Seen] = {}
         self._interruption: KeyboardInterrupt | None = None
+        self._lock = threading.Lock()  # calibration functions may have threads
         self.failures: list[str] = []
         """What could not be collected, and why."""
 
@@ -86,7 +88,7 @@ class Collector:
         if path in self._weights and seen.minimum:
             return  # it is shown again with every batch, and does not change
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self._lock:
                 seen.add(tensor)
         except KeyboardInterrupt as interruption:
             self._interruption = interruption
