@@ -85,6 +85,7 @@ class Session:
         require_supported_torch()
         self._plan = plan
         self._turn = Turn()
+        self._calibration: Calibration | None = None
         self._warnings: list[str] = []
         self._options = _options(model, plan, self._warnings)
         self._float = _independent_copy(model)
@@ -282,6 +283,7 @@ class Session:
                 raise RuntimeError("the last stage is no calibration that was interrupted")
             if not interrupted.batches:
                 raise RuntimeError("the calibration was interrupted before it had seen any batch")
+            self._calibration = None
             self._log.settle(f"interrupted after {batches_seen(interrupted)}, and accepted so")
             self._turn.tell(lambda watcher: watcher.ended())
         return self.recording.stages[-1]
@@ -326,6 +328,7 @@ class Session:
     def _start(self) -> None:
         """The beginning of a run: the float model, and a recording of nothing but it."""
         plan = self._plan
+        self._calibration = None
         # The on-device passes inline the module they are given: it must not be the one kept.
         self._module = _independent_copy(self._float) if plan.mode == "on_device" else self._float
         taker = SnapshotTaker(plan.method_name)
@@ -370,13 +373,13 @@ class Session:
 
     def _calibrate(self) -> None:
         interrupted, watched = self._interrupted, Watched()
-        if interrupted is None:
-            self._calibration = self._new_calibration()
-        else:
+        if interrupted is not None:
             going_on = GOES_ON.format(batches=batches_seen(interrupted))
             warnings.warn(going_on, UserWarning, stacklevel=levels_to_caller())
             watched = self._log.reopen()
             watched.messages.append(going_on)
+        # Kept while it is under way or interrupted: it holds the model.
+        self._calibration = self._calibration or self._new_calibration()
         calibration, taker = self._calibration, self._log.taker
         self._log.watch(
             CALIBRATE,
@@ -386,6 +389,7 @@ class Session:
             keep_warnings=False,
             watched=watched,
         )
+        self._calibration = None
 
     def _new_calibration(self) -> Calibration:
         plan = self._plan
