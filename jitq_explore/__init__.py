@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.lineage import lineage as lineage
     from jitq_explore.snapshots.recording import Recording as Recording
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
+    from jitq_explore.views.calibration_table import calibration_table as calibration_table
     from jitq_explore.views.html import to_html as to_html
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
     from jitq_explore.views.show import diff as diff
@@ -39,6 +40,7 @@ _HOMES = {
     "Session": "capture.session",
     "StageRecord": "snapshots.recording",
     "Stopped": "capture.turn",
+    "calibration_table": "views.calibration_table",
     "channel_table": "views.tables",
     "diff": "views.show",
     "diff_graphs": "views.show",
@@ -62,6 +64,7 @@ __all__ = [
     "Session",
     "StageRecord",
     "Stopped",
+    "calibration_table",
     "channel_table",
     "diff",
     "diff_graphs",

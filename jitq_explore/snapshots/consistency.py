@@ -15,12 +15,15 @@ def problems(recording: Recording) -> Iterator[str]:
     """
     if recording.mode not in MODES:
         yield f"unknown mode {recording.mode!r} (must be one of {list(MODES)})"
+    for stage in recording.stages:
+        yield from (f"stage {stage.name!r}: {problem}" for problem in _timeline_problems(stage))
     checked: set[int] = set()
     for where, snapshot in _snapshots(recording):
         if id(snapshot) in checked:
             continue
         checked.add(id(snapshot))
         yield from (f"{where}: {problem}" for problem in _module_problems(snapshot))
+        yield from (f"{where}: {problem}" for problem in _observer_problems(snapshot))
         for (group, method), body in snapshot.bodies.items():
             if id(body) not in checked:
                 checked.add(id(body))
@@ -89,6 +92,20 @@ def _module_problems(snapshot: Snapshot) -> Iterator[str]:
             # Older files have no codes at all.
             if snapshot.codes and key not in snapshot.codes:
                 yield f"there is no code of {method!r} of the module {module.path!r}"
+
+
+def _observer_problems(snapshot: Snapshot) -> Iterator[str]:
+    for reading in snapshot.observers:
+        if len(reading.batch_minimum) != len(reading.batch_maximum):
+            yield f"the batches of observer {reading.path!r} have not two ends each"
+
+
+def _timeline_problems(stage: StageRecord) -> Iterator[str]:
+    for track in stage.timeline.tracks if stage.timeline is not None else ():
+        lengths = {len(track.batches), len(track.minimum), len(track.maximum)}
+        counted = len(track.counts) in (0, len(track.batches))
+        if not track.batches or len(lengths) > 1 or not counted:
+            yield f"the ranges of observer {track.observer!r} and their batches do not agree"
 
 
 def _snapshots(recording: Recording) -> Iterator[tuple[str, Snapshot]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from build import branch, chain, module, recording, recordings, snapshot, typical
+from build import branch, chain, module, reading, recording, recordings, snapshot, typical
 from hypothesis import HealthCheck, given, settings
 
 from jitq_explore.snapshots import archive, codec
@@ -25,6 +25,7 @@ from jitq_explore.snapshots.archive import ArchiveError, load, save
 from jitq_explore.snapshots.consistency import problems
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
+from jitq_explore.snapshots.timeline import CalibrationTimeline, RangeTrack
 
 same_file = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
@@ -387,6 +388,17 @@ def in_a_step() -> Recording:
     return replace(rec, stages=(replace(rec.stages[0], steps=(step,)),))
 
 
+def with_track(**changes: object) -> Recording:
+    rec, track = typical(), RangeTrack("_observer_0", (1, 2), (-1.0, -2.0), (1.0, 1.0))
+    timeline = CalibrationTimeline((replace(track, **changes),))
+    return replace(rec, stages=(replace(rec.stages[0], timeline=timeline),))
+
+
+def with_batches(low: tuple[float, ...], high: tuple[float, ...]) -> Recording:
+    made = replace(reading(), batch_minimum=low, batch_maximum=high)
+    return recording(snapshot(branch()).with_observers((made,)))
+
+
 def contradictions() -> Iterator[tuple[Recording, str]]:
     yield replace(typical(), mode="magic"), "unknown mode 'magic'"
     yield node(inputs=("q",)), "node 'n1' takes %q, which nothing before it makes"
@@ -406,6 +418,10 @@ def contradictions() -> Iterator[tuple[Recording, str]]:
     yield with_modules(module(), module("a", "A")), "no body of 'forward' of the module 'a'"
     foreign = replace(snapshot(branch()), codes={("A", "forward"): ""})
     yield recording(foreign), "no code of 'forward' of the module ''"
+    yield with_track(minimum=(-1.0,)), "ranges of observer '_observer_0' and their batches do not"
+    yield with_track(counts=(9.0,)), "ranges of observer '_observer_0' and their batches do not"
+    yield with_track(batches=(), minimum=(), maximum=()), "and their batches do not agree"
+    yield with_batches((1.0,), ()), "have not two ends each"
 
 
 @pytest.mark.parametrize(("rec", "complaint"), list(contradictions()))
