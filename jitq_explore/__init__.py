@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from jitq_explore.capture.read_graph import read_graph as read_graph
     from jitq_explore.capture.recorder import record as record
+    from jitq_explore.capture.sensitivity import sensitivity as sensitivity
     from jitq_explore.capture.session import Session as Session
     from jitq_explore.exploring import explore as explore
     from jitq_explore.snapshots.archive import load as load
@@ -48,6 +49,7 @@ _HOMES = {
     "read_graph": "capture.read_graph",
     "record": "capture.recorder",
     "save": "snapshots.archive",
+    "sensitivity": "capture.sensitivity",
     "stage_table": "views.tables",
 }
 
@@ -69,6 +71,7 @@ __all__ = [
     "read_graph",
     "record",
     "save",
+    "sensitivity",
     "stage_table",
 ]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.jit import ScriptModule
 
 from jitq_explore.capture import stages as passes
 from jitq_explore.capture.calls import counted_calls
+from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.hush import kept_warnings
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
@@ -25,6 +25,7 @@ from jitq_explore.capture.qconfigs import (
     warn_of_unknown_keys,
 )
 from jitq_explore.capture.rehearsal import rehearse_weights
+from jitq_explore.capture.replay import Call, calls_made
 from jitq_explore.capture.run_log import RunLog, Watched, new_recording
 from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Options, Stage
 from jitq_explore.capture.take import SnapshotTaker
@@ -200,7 +201,7 @@ class Session:
         """
         self._check_can_go_on()
         name = self.stages[0]
-        with _engine(self._plan.engine):
+        with engine_in_force(self._plan.engine):
             if name == CALIBRATE:
                 self._calibrate()
             elif name in ON_DEVICE_RUN:
@@ -238,6 +239,25 @@ class Session:
         """A new session on the same float model and data with another qconfig dict."""
         return Session(wrap(self._float._c), replace(self._plan, qconfig_dict=qconfig_dict))
 
+    @property
+    def qconfig_dict(self) -> Mapping[str, Any]:
+        """What the run is configured with: module path -> QConfig, or None for what stays float."""
+        return self._plan.qconfig_dict
+
+    def float_model(self) -> ScriptModule:
+        """A copy of the model as it was given."""
+        return wrap(_independent_copy(self._float)._c)
+
+    def calibration_calls(self) -> tuple[Call, ...]:
+        """The calls that the calibration function makes of the float model; none in a dynamic run.
+
+        The function is run for it, its data is kept in memory.
+        """
+        plan = self._plan
+        if plan.run_fn is None:
+            return ()
+        return calls_made(self.float_model(), plan.run_fn, plan.run_args)
+
     def __repr__(self) -> str:
         done = ", ".join(self.recording.names) or "nothing yet"
         return f"<Session {self._plan.mode}: done {done}; to come {', '.join(self.stages) or '-'}>"
@@ -248,7 +268,7 @@ class Session:
         # The on-device passes inline the module they are given: it must not be the one kept.
         self._module = _independent_copy(self._float) if plan.mode == "on_device" else self._float
         taker = SnapshotTaker(plan.method_name)
-        with _engine(plan.engine):
+        with engine_in_force(plan.engine):
             recording = new_recording(
                 plan.mode,
                 self._module,
@@ -353,20 +373,3 @@ def _independent_copy(model: ScriptModule) -> ScriptModule:
     """
     clone = torch._C._hack_do_not_use_clone_module_with_class  # type: ignore[attr-defined]
     return unwrapped(clone(model._c, [], []))
-
-
-@contextlib.contextmanager
-def _engine(name: str | None) -> Iterator[None]:
-    """The quantized backend of that name while open; None leaves the present one."""
-    backend = torch.backends.quantized
-    if name is None:
-        yield
-        return
-    if name not in backend.supported_engines:
-        raise ValueError(f"unknown engine {name!r} (must be one of {backend.supported_engines})")
-    before = backend.engine
-    backend.engine = name
-    try:
-        yield
-    finally:
-        backend.engine = before
