@@ -15,7 +15,7 @@ from runs import FBGEMM, session
 
 import jitq_explore as jq
 from jitq_explore.capture import trials
-from jitq_explore.capture.trials import CannotPackError, Outcome
+from jitq_explore.capture.trials import CannotPackError
 
 IN_THREAD = futures.ThreadPoolExecutor(1)
 
