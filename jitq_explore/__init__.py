@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jitq_explore.capture.recorder import record as record
     from jitq_explore.capture.sensitivity import sensitivity as sensitivity
     from jitq_explore.capture.session import Session as Session
+    from jitq_explore.capture.turn import Stopped as Stopped
     from jitq_explore.exploring import explore as explore
     from jitq_explore.snapshots.archive import load as load
     from jitq_explore.snapshots.archive import save as save
@@ -37,6 +38,7 @@ _HOMES = {
     "Recording": "snapshots.recording",
     "Session": "capture.session",
     "StageRecord": "snapshots.recording",
+    "Stopped": "capture.turn",
     "channel_table": "views.tables",
     "diff": "views.show",
     "diff_graphs": "views.show",
@@ -59,6 +61,7 @@ __all__ = [
     "Recording",
     "Session",
     "StageRecord",
+    "Stopped",
     "channel_table",
     "diff",
     "diff_graphs",

@@ -115,7 +115,9 @@ class Page {
     this.run = run;
     this.stages = run.stages.map(({ name }) => name);
     if (!this.stages.includes(this.state.stage)) {
-      this.put({ stage: this.state.stage ? this.stages.at(-1) : (this.stages[1] ?? this.stages[0]) });
+      this.put({
+        stage: this.state.stage ? this.stages.at(-1) : (this.stages[1] ?? this.stages[0]),
+      });
     }
     this.strip.show(run, this.state.stage);
     this.live.show(run);
@@ -194,7 +196,10 @@ class Page {
   selectRow(row) {
     const has = (stage) => row.at[stage]?.length > 0;
     const home = this.stages.indexOf(row.stage);
-    const away = (stage) => Math.abs(this.stages.indexOf(stage) - (home < 0 ? this.stages.indexOf(this.state.stage) : home));
+    const away = (stage) =>
+      Math.abs(
+        this.stages.indexOf(stage) - (home < 0 ? this.stages.indexOf(this.state.stage) : home),
+      );
     const nearest = this.stages.filter(has).sort((a, b) => away(a) - away(b))[0];
     const stage = has(this.state.stage) ? this.state.stage : nearest;
     if (stage) this.selectNode({ stage, id: row.at[stage][0], gone: false });
@@ -232,8 +237,11 @@ class Page {
     const present = this.drawing?.folds ?? [];
     const isFolding = wanted.length > present.length;
     const unlike = (state) =>
-      state.filter((path) => !wanted.includes(path)).length + wanted.filter((path) => !state.includes(path)).length;
-    const further = states.filter(({ length }) => (isFolding ? length > present.length : length < present.length));
+      state.filter((path) => !wanted.includes(path)).length +
+      wanted.filter((path) => !state.includes(path)).length;
+    const further = states.filter(({ length }) =>
+      isFolding ? length > present.length : length < present.length,
+    );
     const [nearest] = further.sort((one, other) => unlike(one) - unlike(other));
     if (!nearest) this.say(this.notice);
     return nearest ?? this.state.folds;
@@ -332,10 +340,16 @@ class Page {
     this.graphRoot.hidden = Boolean(problem);
     this.instead.hidden = !problem;
     if (!problem) return;
-    const said = [make("b", { text: "No drawing: " }), problem, ". The text of the graph is below."];
+    const said = [
+      make("b", { text: "No drawing: " }),
+      problem,
+      ". The text of the graph is below.",
+    ];
     const alarm = make("div", { class: "jitq-alarm", role: "alert" }, ...said);
     const hasText = answer.error === undefined;
-    const text = hasText ? new TextView(answer, (found) => this.selectHere(found)).element : answer.error;
+    const text = hasText
+      ? new TextView(answer, (found) => this.selectHere(found)).element
+      : answer.error;
     this.instead.replaceChildren(alarm, text);
   }
 
@@ -359,7 +373,9 @@ class Page {
       this.details.showStage(stage, title, this.nodes, (node) => this.boxOf(node) !== undefined);
       return;
     }
-    const [id, gone] = this.located.nodes.length ? [this.located.nodes[0], false] : [this.located.gone[0], true];
+    const [id, gone] = this.located.nodes.length
+      ? [this.located.nodes[0], false]
+      : [this.located.gone[0], true];
     if (id === undefined) {
       this.details.showAbsent(anchor, stage);
       return;
@@ -391,7 +407,9 @@ class Page {
   prefetch() {
     const here = this.stages.indexOf(this.state.stage);
     const others = this.stages.filter((stage) => stage !== this.state.stage);
-    others.sort((a, b) => Math.abs(this.stages.indexOf(a) - here) - Math.abs(this.stages.indexOf(b) - here));
+    others.sort(
+      (a, b) => Math.abs(this.stages.indexOf(a) - here) - Math.abs(this.stages.indexOf(b) - here),
+    );
     const asks = others.flatMap((stage) => [
       ...this.drawingAsks(stage),
       ["nodes", { stage }],
@@ -425,7 +443,8 @@ class Page {
     this.answers.drop(stale);
     if (go && run.stages.some(({ name }) => name === go)) this.put({ stage: go });
     // Where the selected node's own stage is no more, it cannot be followed.
-    const isKnown = ({ stage }) => run.stages.some(({ name }) => name === stage) && !stale.includes(stage);
+    const isKnown = ({ stage }) =>
+      run.stages.some(({ name }) => name === stage) && !stale.includes(stage);
     if (this.anchor && !isKnown(this.anchor)) {
       this.anchor = null;
       this.put({ node: null });
