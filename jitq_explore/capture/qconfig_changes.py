@@ -6,17 +6,20 @@ reaches further than the module: its children are pinned to what they had.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import torch
+from torch.ao.quantization.qconfig import QConfig
+
+from jitq_explore.snapshots.changes import Change, ObserverChoice, key_in_force
 
 QConfigDict = Mapping[str, Any]
 
 
 def qconfig_of(qconfig_dict: QConfigDict, path: str) -> Any:
     """The QConfig in force for the module at that path; None where it stays float."""
-    while path and path not in qconfig_dict:
-        path = path.rpartition(".")[0]
-    return qconfig_dict.get(path)
+    return qconfig_dict.get(key_in_force(qconfig_dict, path))
 
 
 def with_qconfig_at(
@@ -37,3 +40,40 @@ def only_at(qconfig_dict: QConfigDict, path: str, paths: Iterable[str]) -> dict[
 
 def _children(path: str, paths: Iterable[str]) -> list[str]:
     return [other for other in paths if other and other.rpartition(".")[0] == path]
+
+
+def changed(qconfig_dict: QConfigDict, change: Change, paths: Iterable[str]) -> dict[str, Any]:
+    """The dict with that change, and no other.
+
+    `paths` are those of all modules of the model. ValueError for a module that stays float, where
+    there is no qconfig to change, and for an observer that torch does not have.
+    """
+    paths = list(paths)
+    found = dict(qconfig_dict)
+    for path in change.modules:
+        found = with_qconfig_at(found, path, _changed(qconfig_of(found, path), path, change), paths)
+    return found
+
+
+def _changed(qconfig: Any, path: str, change: Change) -> Any:
+    if change.keep_float:
+        return None
+    if not qconfig:
+        raise ValueError(f"module {path!r} stays float: it has no observers to change")
+    return QConfig(
+        activation=make_observer(change.activation) if change.activation else qconfig.activation,
+        weight=make_observer(change.weight) if change.weight else qconfig.weight,
+    )
+
+
+def make_observer(choice: ObserverChoice) -> Callable[..., torch.nn.Module]:
+    """The factory of such observers that a QConfig takes."""
+    observer = getattr(torch.ao.quantization, choice.class_name, None)
+    if observer is None or not hasattr(observer, "with_args"):
+        raise ValueError(f"torch.ao.quantization has no observer {choice.class_name!r}")
+    settings = {
+        name: getattr(torch, str(value)) if name in ("dtype", "qscheme") else value
+        for name, value in choice.settings.items()
+    }
+    factory: Callable[..., torch.nn.Module] = observer.with_args(**settings)
+    return factory

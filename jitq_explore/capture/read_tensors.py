@@ -119,9 +119,12 @@ def _measure(tensor: torch.Tensor, elements: NDArray[np.generic], key: str) -> T
 
 
 def _root_mean_squares(magnitudes: NDArray[np.generic]) -> NDArray[np.float64]:
+    """One number a row; 0 for rows without elements."""
+    if not magnitudes.size:
+        return np.zeros(len(magnitudes))
     rows = magnitudes.reshape(len(magnitudes), -1).astype(np.float64)
     # Divided by the largest before squaring, which could overflow.
-    most = rows.max(axis=1, initial=0.0)
+    most = rows.max(axis=1)
     scaled = rows / np.where(most > 0, most, 1)[:, None]
-    squares: NDArray[np.float64] = most * np.sqrt((scaled**2).mean(axis=1)) if rows.size else most
-    return squares
+    spread: NDArray[np.float64] = most * np.sqrt((scaled**2).mean(axis=1))
+    return spread

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch.ao.quantization.qconfig import QConfig
 from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
 
@@ -15,6 +16,7 @@ from jitq_explore.capture import stages as passes
 from jitq_explore.capture.calls import counted_calls
 from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.hush import kept_warnings
+from jitq_explore.capture.qconfig_changes import changed, qconfig_of, with_qconfig_at
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
     check_is_script_module,
@@ -32,6 +34,9 @@ from jitq_explore.capture.take import SnapshotTaker
 from jitq_explore.capture.torch_types import unoptimized, unwrapped, wrap
 from jitq_explore.capture.torch_version import require_supported_torch
 from jitq_explore.capture.turn import Stopped, Turn, Watcher
+from jitq_explore.snapshots.changes import Change
+from jitq_explore.snapshots.deciding import deciding_modules
+from jitq_explore.snapshots.observations import observations
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
 
@@ -287,10 +292,48 @@ class Session:
         """A new session on the same float model and data with another qconfig dict."""
         return Session(wrap(self._float._c), replace(self._plan, qconfig_dict=qconfig_dict))
 
-    @property
-    def qconfig_dict(self) -> Mapping[str, Any]:
-        """What the run is configured with: module path -> QConfig, or None for what stays float."""
-        return self._plan.qconfig_dict
+    def with_change(self, change: Change) -> Session:
+        """A new session, not begun, whose qconfig dict differs in what the change says alone.
+
+        Submodules that took their qconfig from a changed module keep the one they had. ValueError
+        for a module that stays float, KeyError for one that does not exist.
+        """
+        for path in change.modules:
+            self.recording.input.module(path)
+        paths = [module.path for module in self.recording.input.modules]
+        return self.with_qconfig(changed(self.qconfig_dict, change, paths))
+
+    def with_observer(
+        self,
+        where: str,
+        *,
+        activation: Callable[..., object] | None = None,
+        weight: Callable[..., object] | None = None,
+    ) -> Session:
+        """A new session, not begun, with other observers for one module, or for one value.
+
+        `where` is a module's path or, after `insert_observers`, the path of a value's observer (as
+        in `observer_table`): then the modules whose qconfig decides on that value are changed, and
+        with them all values that these decide on. The observers are given as a QConfig takes them,
+        such as `HistogramObserver.with_args(reduce_range=True)`.
+        """
+        paths = [module.path for module in self.recording.input.modules]
+        found = self.qconfig_dict
+        for path in self._deciding(where, paths):
+            before = qconfig_of(found, path)
+            if not before:
+                raise ValueError(f"module {path!r} stays float: it has no observers to change")
+            qconfig = QConfig(activation or before.activation, weight or before.weight)
+            found = with_qconfig_at(found, path, qconfig, paths)
+        return self.with_qconfig(found)
+
+    def _deciding(self, where: str, paths: Sequence[str]) -> tuple[str, ...]:
+        if where in paths:
+            return (where,)
+        for seen in observations(self.recording):
+            if seen.reading.path == where:
+                return deciding_modules(self.recording, seen)
+        raise KeyError(f"{where!r} is neither a module nor the path of an observer")
 
     def float_model(self) -> ScriptModule:
         """A copy of the model as it was given."""

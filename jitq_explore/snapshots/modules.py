@@ -17,9 +17,9 @@ class TensorStats:
     """One tensor, summed up. All numbers are real (dequantized) values.
 
     `channel_abs_max` and `channel_rms` (root mean square) have one number a row (dimension 0; for a
-    packed weight its output channel) and are empty for tensors of fewer than two dimensions. `zero_rows` counts rows that are zero
-    throughout (of the integers, where the tensor is quantized). `nbytes` is the size of the
-    elements.
+    packed weight its output channel) and are empty for tensors of fewer than two dimensions.
+    `zero_rows` counts rows that are zero throughout (of the integers, where the tensor is
+    quantized). `nbytes` is the size of the elements.
     """
 
     dtype: str
