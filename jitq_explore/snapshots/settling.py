@@ -1,0 +1,34 @@
+"""The range that one of torch's observers would have settled on, had it seen the same values."""
+
+from __future__ import annotations
+
+from jitq_explore.snapshots.observers import ObserverReading
+from jitq_explore.snapshots.qparams import histogram_range
+from jitq_explore.snapshots.recording import Recording
+
+OBSERVERS = {
+    "MinMax": "MinMaxObserver",
+    "MovingAverage": "MovingAverageMinMaxObserver",
+    "Histogram": "HistogramObserver",
+}
+"""Short names of the observers that can be asked for -> torch's classes."""
+
+Range = tuple[float, float]
+
+
+def settled_range(recording: Recording, reading: ObserverReading, observer: str) -> Range | None:
+    """The range for one of `OBSERVERS`; None where the recording does not hold what it takes.
+
+    MinMax takes the ends of the histogram, Histogram runs torch's search on it, MovingAverage takes
+    what each batch's ends were.
+    """
+    if reading.short_class == OBSERVERS[observer] and reading.minimum and observer != "Histogram":
+        return min(reading.minimum), max(reading.maximum)
+    if observer == "MovingAverage":
+        return None
+    histogram = reading.histogram
+    if histogram is None:
+        return (min(reading.minimum), max(reading.maximum)) if reading.minimum else None
+    if observer == "MinMax":
+        return histogram.low, histogram.high
+    return histogram_range(histogram)
