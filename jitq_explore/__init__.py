@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jitq_explore.capture.session import Session as Session
     from jitq_explore.capture.turn import Stopped as Stopped
     from jitq_explore.exploring import explore as explore
+    from jitq_explore.recommending import recommend as recommend
     from jitq_explore.snapshots.archive import load as load
     from jitq_explore.snapshots.archive import save as save
     from jitq_explore.snapshots.diff import GraphDiff as GraphDiff
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.lineage import lineage as lineage
     from jitq_explore.snapshots.recording import Recording as Recording
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
+    from jitq_explore.snapshots.what_if import WhatIf as WhatIf
+    from jitq_explore.snapshots.what_if import what_if as what_if
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
@@ -38,6 +41,7 @@ _HOMES = {
     "Recording": "snapshots.recording",
     "Session": "capture.session",
     "StageRecord": "snapshots.recording",
+    "WhatIf": "snapshots.what_if",
     "Stopped": "capture.turn",
     "channel_table": "views.tables",
     "diff": "views.show",
@@ -49,10 +53,12 @@ _HOMES = {
     "observer_table": "views.tables",
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
+    "recommend": "recommending",
     "record": "capture.recorder",
     "save": "snapshots.archive",
     "sensitivity": "capture.sensitivity",
     "stage_table": "views.tables",
+    "what_if": "snapshots.what_if",
 }
 
 __all__ = [
@@ -72,10 +78,12 @@ __all__ = [
     "observer_table",
     "quant_node_table",
     "read_graph",
+    "recommend",
     "record",
     "save",
     "sensitivity",
     "stage_table",
+    "what_if",
 ]
 
 

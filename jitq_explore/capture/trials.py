@@ -140,11 +140,12 @@ def run_packed(packed: bytes, way: str, module: str) -> Outcome:
     try:
         outcome = _Worker.of(packed).run(way, module)
     except Exception as error:
-        outcome = Outcome(way, module, error=_first_line(error))
+        outcome = Outcome(way, module, error=first_line(error))
     return replace(outcome, seconds=time.perf_counter() - begin)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The error on one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
@@ -162,7 +163,7 @@ class _Worker:
 
     @functools.cached_property
     def expected(self) -> list[list[torch.Tensor]]:
-        return list(_outputs(self._float(), self.job.inputs))
+        return list(model_outputs(self._float(), self.job.inputs))
 
     def _float(self) -> ScriptModule:
         loaded: ScriptModule = torch.jit.load(io.BytesIO(self.job.model))
@@ -177,7 +178,7 @@ class _Worker:
             return Outcome(
                 way,
                 module,
-                sqnr=sqnr(self.expected, _outputs(model, job.inputs)),
+                sqnr=sqnr(self.expected, model_outputs(model, job.inputs)),
                 metric=math.nan if job.metric is None else float(job.metric(model)),
                 quantized=sum(map(_is_quantized, _kinds(model.inlined_graph))),
             )
@@ -220,7 +221,8 @@ def quantize(model: ScriptModule, qconfig_dict: Mapping[str, Any], job: Job) -> 
     return model
 
 
-def _outputs(model: ScriptModule, calls: tuple[Call, ...]) -> Iterator[list[torch.Tensor]]:
+def model_outputs(model: ScriptModule, calls: tuple[Call, ...]) -> Iterator[list[torch.Tensor]]:
+    """The float tensors that each call returns, dequantized."""
     with torch.no_grad(), unoptimized():
         for call in calls:
             yield list(_float_tensors(call.of(model)))

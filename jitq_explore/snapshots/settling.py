@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitq_explore.snapshots.observers import ObserverReading
-from jitq_explore.snapshots.qparams import histogram_range
+from jitq_explore.snapshots.qparams import ranges_of
 from jitq_explore.snapshots.recording import Recording
 
 OBSERVERS = {
@@ -19,16 +19,12 @@ Range = tuple[float, float]
 def settled_range(recording: Recording, reading: ObserverReading, observer: str) -> Range | None:
     """The range for one of `OBSERVERS`; None where the recording does not hold what it takes.
 
-    MinMax takes the ends of the histogram, Histogram runs torch's search on it, MovingAverage takes
-    what each batch's ends were.
+    MinMax takes the ends of the histogram, Histogram runs torch's search on it, MovingAverage goes
+    by the ends of each batch.
     """
-    if reading.short_class == OBSERVERS[observer] and reading.minimum and observer != "Histogram":
-        return min(reading.minimum), max(reading.maximum)
-    if observer == "MovingAverage":
+    if reading.histogram is None:
         return None
-    histogram = reading.histogram
-    if histogram is None:
-        return (min(reading.minimum), max(reading.maximum)) if reading.minimum else None
-    if observer == "MinMax":
-        return histogram.low, histogram.high
-    return histogram_range(histogram)
+    try:
+        return ranges_of(reading.histogram, OBSERVERS[observer])
+    except ValueError:
+        return None
