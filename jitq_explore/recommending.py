@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitq_explore.diagnostics.recommend import recommendations
 from jitq_explore.snapshots.observations import observations
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.settling import histogram_of
 from jitq_explore.views.recommendation_table import recommendation_table
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def recommend(session_or_recording: Session | Recording, inputs: Any = None) -> 
 
 def _warn_without_histograms(recording: Recording) -> None:
     blind = sum(
-        seen.role == "activation" and seen.reading.calibrated and seen.reading.histogram is None
+        seen.role == "activation" and seen.reading.calibrated and histogram_of(seen.reading) is None
         for seen in observations(recording)
     )
     if blind:

@@ -15,9 +15,9 @@ import numpy as np
 from jitq_explore.snapshots.changes import Change, choice_like
 from jitq_explore.snapshots.grid import bin_edges
 from jitq_explore.snapshots.observations import Observation, observations
-from jitq_explore.snapshots.observers import Histogram
+from jitq_explore.snapshots.observers import Histogram, ObserverReading
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.snapshots.settling import OBSERVERS, settled_range
+from jitq_explore.snapshots.settling import OBSERVERS, histogram_of, settled_range
 from jitq_explore.snapshots.what_if import (
     NothingToPredictError,
     WhatIf,
@@ -40,6 +40,9 @@ OUTLIER_SHARE = 1e-3
 
 OUTLIER_RATIO = 4.0
 """So many times the range of all other values wastes two of eight bits on the outliers."""
+
+FEWEST_BATCHES = 3
+"""Of two, nobody can say which one is the odd one."""
 
 SATURATED_SHARE = 1e-3
 """A calibrated range cuts off less than that: torch's HistogramObserver begins with 1e-5."""
@@ -116,9 +119,10 @@ def _weight_per_channel(recording: Recording, seen: Observation) -> Iterator[Rec
 
 def _better_range(recording: Recording, seen: Observation) -> Iterator[Recommendation]:
     """The best of the ranges that other observers would settle on, for the typical values."""
-    if seen.reading.histogram is None or not sum(seen.reading.histogram.counts):
+    histogram = histogram_of(seen.reading)
+    if histogram is None:
         return
-    typical = _typical(recording, seen)
+    typical = _typical(histogram, seen.reading)
     best = _best(list(_candidates(recording, seen, typical.histogram)))
     if best is None:
         return
@@ -138,7 +142,7 @@ def _cut_off(best: WhatIf) -> str:
 def _candidates(recording: Recording, seen: Observation, typical: Histogram) -> Iterator[WhatIf]:
     reading = seen.reading
     for name, class_name in OBSERVERS.items():
-        found = settled_range(recording, reading, name)
+        found = settled_range(reading, name)
         if found is not None and class_name != reading.short_class:
             choice = choice_like(reading, class_name)
             grid = grid_for(reading, *found)
@@ -157,21 +161,42 @@ def _best(candidates: list[WhatIf]) -> WhatIf | None:
     return best
 
 
-def _typical(recording: Recording, seen: Observation) -> _Typical:
+def _typical(histogram: Histogram, reading: ObserverReading) -> _Typical:
     """Without what a single batch, or a few values, brought in."""
-    histogram = seen.reading.histogram
-    assert histogram is not None
+    whole = _reach(histogram.low, histogram.high)
+    spoilt = _spoilt_by_one_batch(histogram, reading)
+    if spoilt is not None:
+        return spoilt
     low, high, share = _bulk(histogram)
-    # A range always reaches to 0.
-    whole = max(histogram.high, 0.0) - min(histogram.low, 0.0)
-    rest = max(high, 0.0) - min(low, 0.0)
-    if rest <= 0 or whole < OUTLIER_RATIO * rest:
+    if not 0 < OUTLIER_RATIO * _reach(low, high) <= whole:
         return _Typical(histogram)
     reason = (
         f"{share:.3%} of the values reach to {histogram.low:.4g} … {histogram.high:.4g}, "
         f"all others stay within {low:.4g} … {high:.4g}"
     )
     return _Typical(_within(histogram, low, high), reason)
+
+
+def _spoilt_by_one_batch(histogram: Histogram, reading: ObserverReading) -> _Typical | None:
+    """What all batches but one reach to, where that one reaches much further."""
+    pairs = list(zip(reading.batch_minimum, reading.batch_maximum, strict=True))
+    if len(pairs) < FEWEST_BATCHES:
+        return None
+    worst = max(range(len(pairs)), key=lambda batch: _reach(*pairs[batch]))
+    others = [pair for batch, pair in enumerate(pairs) if batch != worst]
+    low, high = min(low for low, _ in others), max(high for _, high in others)
+    if not 0 < OUTLIER_RATIO * _reach(low, high) <= _reach(*pairs[worst]):
+        return None
+    reason = (
+        f"batch {worst + 1} of {len(pairs)} alone reaches to {pairs[worst][0]:.4g} … "
+        f"{pairs[worst][1]:.4g}, all others stay within {low:.4g} … {high:.4g}"
+    )
+    return _Typical(_within(histogram, low, high), reason)
+
+
+def _reach(low: float, high: float) -> float:
+    """The width of a range, which always takes in 0."""
+    return max(high, 0.0) - min(low, 0.0)
 
 
 def _bulk(histogram: Histogram) -> tuple[float, float, float]:

@@ -24,8 +24,13 @@ class ObserverReading:
     `module` owns the observer, `name` is its attribute there (torch numbers these differently from
     run to run: never key on them). `minimum` and `maximum` are real values, one number a channel
     for a per-channel observer, empty while nothing was seen. `scale` and `zero_point` are what
-    torch computes from them, empty where the observer has none. `settings` are the observer's other
+    torch computes from them, empty where the observer has none; zero points are integers, but real
+    numbers for the scheme per_channel_affine_float_qparams. `settings` are the observer's other
     scalar attributes (averaging constant, number of bins, …).
+
+    What was collected beside the observer, where that was asked for: `collected` is a histogram of
+    what it was shown, where it keeps none itself; `batch_minimum` and `batch_maximum` are the ends
+    of each tensor it was shown, in order (of a weight the first alone: it does not change).
     """
 
     module: str
@@ -39,10 +44,13 @@ class ObserverReading:
     minimum: tuple[float, ...]
     maximum: tuple[float, ...]
     scale: tuple[float, ...]
-    zero_point: tuple[int, ...]
+    zero_point: tuple[float, ...]
     calibrated: bool
     histogram: Histogram | None = None
     settings: Mapping[str, Attribute] = field(default_factory=dict)
+    collected: Histogram | None = None
+    batch_minimum: tuple[float, ...] = ()
+    batch_maximum: tuple[float, ...] = ()
 
     @property
     def path(self) -> str:

@@ -29,10 +29,7 @@ from jitq_explore.snapshots.observations import Observation, observations, obser
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
 from jitq_explore.snapshots.qparams import affine_qparams
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.snapshots.settling import OBSERVERS, settled_range
-
-QUANT_RANGES = {"quint8": (0, 255), "qint8": (-128, 127), "quint4x2": (0, 15)}
-"""dtype -> the integers that it has."""
+from jitq_explore.snapshots.settling import OBSERVERS, QUANT_RANGES, histogram_of, settled_range
 
 _SYMMETRIC = ("per_tensor_symmetric", "per_channel_symmetric")
 
@@ -158,32 +155,51 @@ def what_if(
     `NothingToPredictError` where no histogram was kept: `Session.static(…, histograms=True)`.
     """
     seen = find_observation(recording, value)
-    reading = seen.reading
     if dtype is not None and dtype not in QUANT_RANGES:
         raise ValueError(f"unknown dtype {dtype!r} (must be one of {list(QUANT_RANGES)})")
     if observer is not None and observer not in OBSERVERS:
         raise ValueError(f"unknown observer {observer!r} (must be one of {list(OBSERVERS)})")
-    wanted = reading
+    if observer is not None and (low, high) != (None, None):
+        raise ValueError("an observer finds its range itself: give the one or the other")
+    wanted = seen.reading
     if dtype is not None:
         quant_min, quant_max = QUANT_RANGES[dtype]
-        wanted = replace(reading, dtype=dtype, quant_min=quant_min, quant_max=quant_max)
+        wanted = replace(wanted, dtype=dtype, quant_min=quant_min, quant_max=quant_max)
     if per_channel:
         return _per_channel(recording, seen, wanted)
-    now = present_grids(reading)
     if observer is not None:
-        found = settled_range(recording, reading, observer)
-        if found is None:
-            raise NothingToPredictError(f"{value!r}: {_NO_HISTOGRAM}")
-        start, end = found
-        choice = choice_like(wanted, OBSERVERS[observer])
-    else:
-        start = low if low is not None else min(grid.low for grid in now)
-        end = high if high is not None else max(grid.high for grid in now)
+        return _with_observer(recording, seen, wanted, observer)
+    return _with_range(recording, seen, wanted, low, high)
+
+
+def _with_observer(
+    recording: Recording, seen: Observation, wanted: ObserverReading, observer: str
+) -> WhatIf:
+    found = settled_range(seen.reading, observer)
+    if found is None:
+        raise NothingToPredictError(f"{seen.reading.path!r}: {_NO_HISTOGRAM}")
+    choice = choice_like(wanted, OBSERVERS[observer])
+    asked = ", ".join((observer, *_other_dtype(seen.reading, wanted)))
+    return _compared(recording, seen, asked, (grid_for(wanted, *found),), choice)
+
+
+def _with_range(
+    recording: Recording,
+    seen: Observation,
+    wanted: ObserverReading,
+    low: float | None,
+    high: float | None,
+) -> WhatIf:
+    now = present_grids(seen.reading)
+    start = low if low is not None else min(grid.low for grid in now)
+    end = high if high is not None else max(grid.high for grid in now)
     grid = grid_for(wanted, start, end)
-    if observer is None:
-        choice = fixed_choice(wanted, grid)
-    asked = observer or f"{start:.4g} … {end:.4g}"
-    return _compared(recording, seen, f"{asked}{f', {dtype}' if dtype else ''}", (grid,), choice)
+    asked = ", ".join((f"{start:.4g} … {end:.4g}", *_other_dtype(seen.reading, wanted)))
+    return _compared(recording, seen, asked, (grid,), fixed_choice(wanted, grid))
+
+
+def _other_dtype(before: ObserverReading, wanted: ObserverReading) -> tuple[str, ...]:
+    return (wanted.dtype,) if wanted.dtype != before.dtype else ()
 
 
 def grid_for(reading: ObserverReading, low: float, high: float) -> Grid:
@@ -222,7 +238,7 @@ def present_grids(reading: ObserverReading) -> tuple[Grid, ...]:
             f"{reading.path!r} has no scale: nothing is quantized by it yet"
         )
     pairs = zip(reading.scale, reading.zero_point, strict=True)
-    return tuple(Grid(s, z, reading.quant_min, reading.quant_max) for s, z in pairs)
+    return tuple(Grid(s, int(z), reading.quant_min, reading.quant_max) for s, z in pairs)
 
 
 def channel_grids(stats: TensorStats, reading: ObserverReading) -> tuple[Grid, ...]:
@@ -300,7 +316,7 @@ def _compared(
     grids: tuple[Grid, ...],
     choice: ObserverChoice,
 ) -> WhatIf:
-    now, histogram = present_grids(seen.reading), seen.reading.histogram
+    now, histogram = present_grids(seen.reading), histogram_of(seen.reading)
     if histogram is not None and len(now) == len(grids) == 1 and seen.role != "weight":
         return compare_grid(recording, seen, asked, grids[0], choice, histogram)
     stats = weight_stats(recording, seen)
