@@ -51,8 +51,9 @@ def recommend(session_or_recording: Session | Recording, inputs: Any = None) -> 
 
 def _warn_without_histograms(recording: Recording) -> None:
     blind = sum(
-        seen.role == "activation" and seen.reading.calibrated and histogram_of(seen.reading) is None
+        1
         for seen in observations(recording)
+        if seen.role == "activation" and seen.reading.scale and histogram_of(seen.reading) is None
     )
     if blind:
         warnings.warn(

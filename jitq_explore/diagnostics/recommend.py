@@ -44,6 +44,9 @@ OUTLIER_RATIO = 4.0
 FEWEST_BATCHES = 3
 """Of two, nobody can say which one is the odd one."""
 
+FEWEST_BINS = 8
+"""In fewer the histogram does not tell values from the zeros between them."""
+
 SATURATED_SHARE = 1e-3
 """A calibrated range cuts off less than that: torch's HistogramObserver begins with 1e-5."""
 
@@ -168,7 +171,8 @@ def _typical(histogram: Histogram, reading: ObserverReading) -> _Typical:
     if spoilt is not None:
         return spoilt
     low, high, share = _bulk(histogram)
-    if not 0 < OUTLIER_RATIO * _reach(low, high) <= whole:
+    fewest = FEWEST_BINS * (histogram.high - histogram.low) / len(histogram.counts)
+    if high - low < fewest or _reach(low, high) * OUTLIER_RATIO > whole:
         return _Typical(histogram)
     reason = (
         f"{share:.3%} of the values reach to {histogram.low:.4g} … {histogram.high:.4g}, "
