@@ -99,7 +99,7 @@ def _seen_without_range(state: dict[str, object]) -> bool:
     return len(kept) > 0 if isinstance(kept, Sized) else True
 
 
-def _qparams(observer: CppModule) -> tuple[tuple[float, ...], tuple[int, ...]]:
+def _qparams(observer: CppModule) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Scale and zero point as the observer itself computes them: what the next pass will use."""
     name = plain_type(type_name(observer))
     if not name.startswith(_TORCHS_OWN):
@@ -119,7 +119,7 @@ def _qparams(observer: CppModule) -> tuple[tuple[float, ...], tuple[int, ...]]:
     scale, zero_point = found[:2]
     if not (isinstance(scale, torch.Tensor) and isinstance(zero_point, torch.Tensor)):
         return (), ()
-    return _numbers(scale), tuple(int(z) for z in zero_point.reshape(-1).tolist())
+    return _numbers(scale), tuple(zero_point.reshape(-1).tolist())
 
 
 def _histogram(

@@ -48,12 +48,12 @@ def digest(tensor: torch.Tensor, elements: NDArray[np.generic]) -> str:
     return found.hexdigest()[:32]
 
 
-def qparams_of(tensor: torch.Tensor) -> tuple[tuple[float, ...], tuple[int, ...], int | None]:
+def qparams_of(tensor: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...], int | None]:
     """Scale, zero point (one number, or one a channel) and axis of a quantized tensor."""
     if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
         return (tensor.q_scale(),), (tensor.q_zero_point(),), None
     scales = tuple(tensor.q_per_channel_scales().double().tolist())
-    zero_points = tuple(int(z) for z in tensor.q_per_channel_zero_points().tolist())
+    zero_points = tuple(tensor.q_per_channel_zero_points().tolist())
     return scales, zero_points, tensor.q_per_channel_axis()
 
 

@@ -48,7 +48,7 @@ class AttributeState:
     value: Attribute = None
     tensor: TensorStats | None = None
     scale: tuple[float, ...] = ()
-    zero_point: tuple[int, ...] = ()
+    zero_point: tuple[float, ...] = ()
     axis: int | None = None
 
 

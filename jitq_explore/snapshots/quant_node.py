@@ -56,7 +56,7 @@ class QuantNode:
     value: str
     module: str
     scale: tuple[float, ...]
-    zero_point: tuple[int, ...]
+    zero_point: tuple[float, ...]
     axis: int | None
     dtype: str
     scheme: str
@@ -166,10 +166,10 @@ class Place:
 
     def qparams(
         self, quantizer: Node | None, dtype_place: int, observer: str
-    ) -> tuple[tuple[float, ...], tuple[int, ...], str]:
+    ) -> tuple[tuple[float, ...], tuple[float, ...], str]:
         """Scale, zero point and dtype: fixed in the graph, else what the observer would give."""
         scale = tuple(float(number) for number in _numbers(self.qparam(quantizer, 1)))
-        zero_point = tuple(int(number) for number in _numbers(self.qparam(quantizer, 2)))
+        zero_point = tuple(_whole(number) for number in _numbers(self.qparam(quantizer, 2)))
         number = self.qparam(quantizer, dtype_place)
         dtype = SCALAR_TYPES.get(number, "") if isinstance(number, int) else ""
         reading = self.readings.get(observer)
@@ -193,6 +193,11 @@ class Place:
         state = self.snapshot.by_path.get(".".join(names[:-1])) if names else None
         found = state.attributes.get(names[-1]) if state is not None and names else None
         return found.value if found is not None else None
+
+
+def _whole(number: float) -> float:
+    """An integer where it is one: those read from tensors of the model come as real numbers."""
+    return int(number) if float(number).is_integer() else number
 
 
 def _numbers(value: Attribute) -> tuple[float, ...]:

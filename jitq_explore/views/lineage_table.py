@@ -9,6 +9,7 @@ import pandas as pd
 from jitq_explore.snapshots.observed_values import ObservedValue, observed_values
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.source import short_source
+from jitq_explore.views.tables import with_zero_points
 
 LINEAGE_COLUMNS = (
     "value", "module", "role", "source_line", "observer", "class", "min", "max", "scale",
@@ -32,7 +33,7 @@ def lineage_table(recording: Recording) -> pd.DataFrame:
         [_row(seen) for seen in observed_values(recording)], columns=list(LINEAGE_COLUMNS)
     )
     real = dict.fromkeys(("min", "max", "scale"), "float64")
-    return frame.astype({**real, "zero_point": "Int64"})
+    return with_zero_points(frame.astype(real))
 
 
 def _row(seen: ObservedValue) -> tuple[object, ...]:

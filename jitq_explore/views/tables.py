@@ -62,9 +62,9 @@ def observer_table(recording: Recording) -> pd.DataFrame:
     calls = sum(stage.batches or 0 for stage in recording.stages)
     rows = [_observer_row(seen, calls) for seen in observations(recording)]
     frame = pd.DataFrame(rows, columns=list(OBSERVER_COLUMNS))
-    whole = dict.fromkeys(("quant_min", "quant_max", "zero_point", "channels"), "Int64")
+    whole = dict.fromkeys(("quant_min", "quant_max", "channels"), "Int64")
     real = dict.fromkeys(("min", "max", "scale"), "float64")
-    return frame.astype({**whole, **real})
+    return with_zero_points(frame.astype({**whole, **real}))
 
 
 def _observer_row(seen: Observation, calls: int) -> tuple[object, ...]:
@@ -129,7 +129,13 @@ def quant_node_table(recording: Recording) -> pd.DataFrame:
         for node in quant_nodes(recording)
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=list(QUANT_NODE_COLUMNS))
-    return frame.astype({"scale": "float64", "zero_point": "Int64", "axis": "Int64"})
+    return with_zero_points(frame.astype({"scale": "float64", "axis": "Int64"}))
+
+
+def with_zero_points(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its column of that name as integers, or as reals where it holds any."""
+    whole = all(float(point).is_integer() for point in frame["zero_point"].dropna())
+    return frame.astype({"zero_point": "Int64" if whole else "Float64"})
 
 
 def _reading(recording: Recording, observer: str) -> ObserverReading:
@@ -139,7 +145,7 @@ def _reading(recording: Recording, observer: str) -> ObserverReading:
     return readings[observer]
 
 
-def _common(numbers: Sequence[int]) -> int | None:
+def _common(numbers: Sequence[float]) -> float | None:
     return numbers[0] if len(set(numbers)) == 1 else None
 
 

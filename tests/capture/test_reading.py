@@ -10,20 +10,9 @@ import torch
 from nets import NETS, torchscript
 from runs import recorded, session
 from torch import nn
-from torch.ao.quantization import (
-    HistogramObserver,
-    MinMaxObserver,
-    MovingAverageMinMaxObserver,
-    MovingAveragePerChannelMinMaxObserver,
-    NoopObserver,
-    PerChannelMinMaxObserver,
-    PlaceholderObserver,
-    default_fixed_qparams_range_0to1_observer,
-)
 
 import jitq_explore as jq
 from jitq_explore.capture.read_modules import ModuleReader
-from jitq_explore.capture.read_observers import ObserverReader
 from jitq_explore.capture.read_tensors import TensorReader
 from jitq_explore.snapshots.graph import OBSERVE
 
@@ -142,39 +131,6 @@ def test_packed_weights_are_read_with_their_qparams():
     packed = [state for state in final.attributes.values() if state.kind == "packed"]
     assert {state.tensor.shape[0] for state in packed} == {4, 6, 5}
     assert all(len(state.scale) == state.tensor.shape[0] and state.axis == 0 for state in packed)
-
-
-DATA = torch.linspace(-1.5, 2.5, 60).reshape(3, 20)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        MinMaxObserver, MovingAverageMinMaxObserver, HistogramObserver, PerChannelMinMaxObserver,
-        MovingAveragePerChannelMinMaxObserver, PlaceholderObserver, NoopObserver,
-        default_fixed_qparams_range_0to1_observer,
-    ],
-)  # fmt: skip
-def test_every_observer_is_read_with_the_qparams_torch_computes(make):
-    eager, observer = make(), torch.jit.script(make())
-    fresh = ObserverReader().read("block._observer_3", observer._c)
-    eager(DATA)
-    observer(DATA)
-    reading = ObserverReader().read("block._observer_3", observer._c)
-    assert (reading.module, reading.name) == ("block", "_observer_3")
-    assert reading.calibrated
-    if not hasattr(eager, "min_val"):
-        assert reading.minimum == ()
-        return
-    assert not fresh.calibrated
-    assert fresh.scale == ()
-    scale, zero_point = eager.calculate_qparams()
-    assert torch.equal(torch.tensor(reading.scale), scale.reshape(-1).double().float())
-    assert reading.zero_point == tuple(zero_point.reshape(-1).tolist())
-    assert reading.minimum == tuple(eager.min_val.reshape(-1).double().tolist())
-    assert f"torch.{reading.dtype}" == str(eager.dtype)
-    assert f"torch.{reading.qscheme}" == str(eager.qscheme)
-    assert (reading.histogram is not None) == isinstance(eager, HistogramObserver)
 
 
 @pytest.mark.parametrize(("net", "how"), [("residual", "scripted"), ("residual", "traced")])
