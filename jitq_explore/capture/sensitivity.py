@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, fields
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -30,8 +31,10 @@ from jitq_explore.capture.trials import (
     Job,
     Metric,
     Outcome,
+    Worker,
     pack,
     receive,
+    run_here,
     run_packed,
     run_received,
 )
@@ -88,8 +91,8 @@ def sensitivity(
     trials = [(NONE, ""), (ALL, ""), *((way, path) for way in _WAYS[which] for path in chosen)]
     left = [trial for trial in trials if trial not in done]
     if left:
-        packed = pack(_job(session, inputs, metric))
-        outcomes = _own_pool(packed, left) if executor is None else _given(executor, packed, left)
+        job = _job(session, inputs, metric)
+        outcomes = _own_pool(pack(job), left) if executor is None else _given(executor, job, left)
         _collect(outcomes, len(trials), done, stop, progress)
     return _table(list(done.values()), by_metric=metric is not None)
 
@@ -153,13 +156,15 @@ def _collect(
 
 
 def _given(
-    executor: futures.Executor, packed: bytes, trials: list[Trial]
+    executor: futures.Executor, job: Job, trials: list[Trial]
 ) -> Generator[Outcome, None, None]:
     """Outcomes from somebody else's executor, which is left open.
 
-    Its workers may come and go: the job travels with every trial.
+    Its workers may come and go: the job travels with every trial, unless they are threads.
     """
-    started = {executor.submit(run_packed, packed, *trial): trial for trial in trials}
+    in_threads = isinstance(executor, futures.ThreadPoolExecutor)
+    run = partial(run_here, Worker(job)) if in_threads else partial(run_packed, pack(job))
+    started = {executor.submit(run, *trial): trial for trial in trials}
     try:
         for future in futures.as_completed(started):
             try:

@@ -13,7 +13,7 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -131,14 +131,31 @@ def receive(packed: bytes, threads: int) -> None:
 def run_received(way: str, module: str) -> Outcome:
     """A trial of the job that this process has received."""
     assert _received is not None, "no job was received"
-    return run_packed(_received, way, module)
+    # Python's warnings can be caught in a process of one thread alone.
+    with kept_warnings([]):
+        return run_packed(_received, way, module)
 
 
 def run_packed(packed: bytes, way: str, module: str) -> Outcome:
-    """A trial of a job; whatever it raises is its error."""
+    """A trial of a job that came from another process."""
+    return _timed(lambda: _unpacked(packed), way, module)
+
+
+def run_here(worker: Worker, way: str, module: str) -> Outcome:
+    """A trial of a job of this process."""
+    return _timed(lambda: worker, way, module)
+
+
+@functools.lru_cache(maxsize=1)
+def _unpacked(packed: bytes) -> Worker:
+    return Worker(pickle.loads(packed))
+
+
+def _timed(worker: Callable[[], Worker], way: str, module: str) -> Outcome:
+    """The outcome; whatever is raised on the way to it is its error."""
     begin = time.perf_counter()
     try:
-        outcome = _Worker.of(packed).run(way, module)
+        outcome = worker().run(way, module)
     except Exception as error:
         outcome = Outcome(way, module, error=first_line(error))
     return replace(outcome, seconds=time.perf_counter() - begin)
@@ -150,19 +167,14 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
-class _Worker:
+class Worker:
     """Runs the trials of one job; what the float model gives is computed once."""
 
-    def __init__(self, packed: bytes) -> None:
-        self.job: Job = pickle.loads(packed)
-
-    @staticmethod
-    @functools.lru_cache(maxsize=1)
-    def of(packed: bytes) -> _Worker:
-        return _Worker(packed)
+    def __init__(self, job: Job) -> None:
+        self.job = job
 
     @functools.cached_property
-    def expected(self) -> list[list[torch.Tensor]]:
+    def _expected(self) -> list[list[torch.Tensor]]:
         return list(model_outputs(self._float(), self.job.inputs))
 
     def _float(self) -> ScriptModule:
@@ -170,15 +182,16 @@ class _Worker:
         return loaded.eval()
 
     def run(self, way: str, module: str) -> Outcome:
+        """One trial."""
         job = self.job
-        with hushed(Heard()), kept_warnings([]), engine_in_force(job.engine):
+        with hushed(Heard()), engine_in_force(job.engine):
             model = self._float()
             if way != NONE:
                 model = quantize(model, _qconfig_dict(job, way, module), job)
             return Outcome(
                 way,
                 module,
-                sqnr=sqnr(self.expected, model_outputs(model, job.inputs)),
+                sqnr=sqnr(self._expected, model_outputs(model, job.inputs)),
                 metric=math.nan if job.metric is None else float(job.metric(model)),
                 quantized=sum(map(_is_quantized, _kinds(model.inlined_graph))),
             )

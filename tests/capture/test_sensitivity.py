@@ -119,8 +119,8 @@ def test_a_table_cut_short_is_gone_on_with(way, monkeypatch):
     assert len(begun) == 2
     done = []
     monkeypatch.setattr(
-        "jitq_explore.capture.sensitivity.run_packed",
-        lambda packed, *trial: done.append(trial) or trials.run_packed(packed, *trial),
+        "jitq_explore.capture.sensitivity.run_here",
+        lambda worker, *trial: done.append(trial) or trials.run_here(worker, *trial),
     )
     rest = sensitivity(run, "mlp", previous=begun)
     assert len(done) == 2
@@ -129,8 +129,13 @@ def test_a_table_cut_short_is_gone_on_with(way, monkeypatch):
 
 def test_what_cannot_be_sent_is_said():
     lock = threading.Lock()
-    with pytest.raises(CannotPackError, match=r"the metric cannot be sent .* ThreadPool"):
-        sensitivity(session("mlp"), "mlp", metric=lambda model: lock.locked())
+
+    def unlocked(model: torch.jit.ScriptModule) -> float:
+        return float(not lock.locked())
+
+    with pytest.raises(CannotPackError, match=r"the metric cannot be sent .*ThreadPoolExecutor"):
+        sensitivity(session("mlp"), "mlp", metric=unlocked, executor=None)
+    assert set(sensitivity(session("mlp"), "mlp", metric=unlocked).metric) == {1.0}
 
 
 def test_a_closure_may_calibrate_since_only_its_calls_are_sent():
