@@ -47,16 +47,25 @@ def noise_of(counts: Floats, edges: Floats, grid: Grid) -> float:
     whole steps of the grid between 0 and x (each costs s³/12) and (x − n·s)³/3 for the rest. Beyond
     the ends of the grid n no longer grows, which makes the same term the error of clipping.
     """
-    step = grid.scale
     first, last = grid.quant_min - grid.zero_point, grid.quant_max - grid.zero_point
+    return float(np.sum(counts * _mean_errors(edges, grid.scale, first, last)))
+
+
+def _mean_errors(
+    edges: Floats, step: Floats | float, first: Floats | float, last: Floats | float
+) -> Floats:
+    """The mean squared error of each bin; `first` and `last` are the ends of the grid in steps.
+
+    `edges` may have several rows, with a number a row for the rest.
+    """
     whole = np.clip(np.rint(edges / step), first, last)
     integral = whole * step**3 / 12 + (edges - whole * step) ** 3 / 3
-    middles = (edges[:-1] + edges[1:]) / 2
+    middles = (edges[..., :-1] + edges[..., 1:]) / 2
     at_middles = (middles - np.clip(np.rint(middles / step), first, last) * step) ** 2
     widths = np.diff(edges)
     # All values equal: there is no width to spread them over.
-    mean_errors = np.divide(np.diff(integral), widths, out=at_middles, where=widths > 0)
-    return float(np.sum(counts * mean_errors))
+    errors: Floats = np.divide(np.diff(integral), widths, out=at_middles, where=widths > 0)
+    return errors
 
 
 def power_of(counts: Floats, edges: Floats) -> float:
@@ -89,13 +98,18 @@ def noise_of_rows(rms: Sequence[float], abs_max: Sequence[float], grids: Sequenc
     A row's values are taken for a normal distribution of that root mean square around 0, cut off at
     its largest magnitude. `grids` has one grid a row.
     """
-    errors = np.empty(len(rms))
-    for row, (spread, most, grid) in enumerate(zip(rms, abs_max, grids, strict=True)):
-        edges = np.linspace(-most, most, _ROW_BINS + 1)
-        middles = (edges[:-1] + edges[1:]) / 2
-        density = np.exp(-((middles / spread) ** 2) / 2) if spread > 0 else np.ones(_ROW_BINS)
-        errors[row] = noise_of(density / density.sum(), edges, grid)
-    return errors
+    most, spread = np.asarray(abs_max)[:, None], np.asarray(rms)[:, None]
+    edges = most * np.linspace(-1, 1, _ROW_BINS + 1)
+    middles = (edges[:, :-1] + edges[:, 1:]) / 2
+    density = np.exp(-np.square(middles / np.where(spread > 0, spread, 1)) / 2)
+    errors = _mean_errors(
+        edges,
+        np.array([[grid.scale] for grid in grids]),
+        np.array([[grid.quant_min - grid.zero_point] for grid in grids]),
+        np.array([[grid.quant_max - grid.zero_point] for grid in grids]),
+    )
+    means: Floats = np.sum(density * errors, axis=1) / np.sum(density, axis=1)
+    return means
 
 
 _ROW_BINS = 200
