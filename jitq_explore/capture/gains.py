@@ -16,7 +16,7 @@ from jitq_explore.capture.session import Session
 from jitq_explore.capture.torch_types import CppModule
 from jitq_explore.capture.trials import first_line, model_outputs, sqnr
 from jitq_explore.snapshots.changes import Change, ObserverChoice
-from jitq_explore.snapshots.deciding import deciding_modules
+from jitq_explore.snapshots.deciding import agreeing_modules, deciding_modules
 from jitq_explore.snapshots.graph import attribute_path
 from jitq_explore.snapshots.observations import Observation, observations, observing_stage
 from jitq_explore.snapshots.what_if import present_grids
@@ -86,7 +86,8 @@ def values_at(session: Session, seen: Observation) -> list[torch.Tensor]:
         again = session.with_qconfig(session.qconfig_dict)
         again.run(until=stage.name)
         return [_attribute(again.module._c, path).detach()]
-    keeping = session.with_change(Change(deciding_modules(recording, seen), activation=RECORDING))
+    modules = agreeing_modules(recording, deciding_modules(recording, seen))
+    keeping = session.with_change(Change(modules, activation=RECORDING))
     keeping.run(until="calibrate")
     here = _same_place(session, keeping, seen)
     assert here is not None
@@ -96,17 +97,17 @@ def values_at(session: Session, seen: Observation) -> list[torch.Tensor]:
 def _same_place(session: Session, other: Session, seen: Observation) -> Observation | None:
     """The observation of the same value in another session; None where it is not observed there.
 
-    Observers are numbered anew in each run: the values' names, in order, are what stays.
+    Observers, and many values, are named anew in each run: what stays is the order.
     """
-    here, there = ([_name(each) for each in observations(s.recording)] for s in (session, other))
+    here, there = ([_kind(each) for each in observations(s.recording)] for s in (session, other))
     if here != there:
         return None
     place = observations(session.recording).index(seen)
     return observations(other.recording)[place]
 
 
-def _name(seen: Observation) -> tuple[str, str]:
-    return seen.reading.module, seen.value
+def _kind(seen: Observation) -> tuple[str, str, str]:
+    return seen.role, seen.op, seen.reading.module
 
 
 def _attribute(module: CppModule, path: str) -> Any:

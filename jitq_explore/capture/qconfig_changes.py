@@ -6,7 +6,7 @@ reaches further than the module: its children are pinned to what they had.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,9 @@ from torch.ao.quantization.qconfig import QConfig
 from jitq_explore.snapshots.changes import Change, ObserverChoice, key_in_force
 
 QConfigDict = Mapping[str, Any]
+
+Factory = Callable[..., object]
+"""What makes an observer."""
 
 
 def qconfig_of(qconfig_dict: QConfigDict, path: str) -> Any:
@@ -50,23 +53,37 @@ def changed(qconfig_dict: QConfigDict, change: Change, paths: Iterable[str]) -> 
     """
     paths = list(paths)
     found = dict(qconfig_dict)
-    for path in change.modules:
-        found = with_qconfig_at(found, path, _changed(qconfig_of(found, path), path, change), paths)
+    if change.keep_float:
+        for path in change.modules:
+            found = with_qconfig_at(found, path, None, paths)
+        return found
+    activation = make_observer(change.activation) if change.activation else None
+    weight = make_observer(change.weight) if change.weight else None
+    return with_observers(found, change.modules, activation, weight, paths)
+
+
+def with_observers(
+    qconfig_dict: QConfigDict,
+    modules: Iterable[str],
+    activation: Factory | None,
+    weight: Factory | None,
+    paths: Sequence[str],
+) -> dict[str, Any]:
+    """The dict with other observers for the ops of those modules alone; None leaves one as it is.
+
+    ValueError for a module that stays float.
+    """
+    found = dict(qconfig_dict)
+    for path in modules:
+        before = qconfig_of(found, path)
+        if not before:
+            raise ValueError(f"module {path!r} stays float: it has no observers to change")
+        qconfig = QConfig(activation or before.activation, weight or before.weight)
+        found = with_qconfig_at(found, path, qconfig, paths)
     return found
 
 
-def _changed(qconfig: Any, path: str, change: Change) -> Any:
-    if change.keep_float:
-        return None
-    if not qconfig:
-        raise ValueError(f"module {path!r} stays float: it has no observers to change")
-    return QConfig(
-        activation=make_observer(change.activation) if change.activation else qconfig.activation,
-        weight=make_observer(change.weight) if change.weight else qconfig.weight,
-    )
-
-
-def make_observer(choice: ObserverChoice) -> Callable[..., torch.nn.Module]:
+def make_observer(choice: ObserverChoice) -> Factory:
     """The factory of such observers that a QConfig takes."""
     observer = getattr(torch.ao.quantization, choice.class_name, None)
     if observer is None or not hasattr(observer, "with_args"):
@@ -75,5 +92,5 @@ def make_observer(choice: ObserverChoice) -> Callable[..., torch.nn.Module]:
         name: getattr(torch, str(value)) if name in ("dtype", "qscheme") else value
         for name, value in choice.settings.items()
     }
-    factory: Callable[..., torch.nn.Module] = observer.with_args(**settings)
+    factory: Factory = observer.with_args(**settings)
     return factory

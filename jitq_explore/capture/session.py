@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.ao.quantization.qconfig import QConfig
 from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
 
@@ -16,14 +15,14 @@ from jitq_explore.capture import stages as passes
 from jitq_explore.capture.calls import counted_calls
 from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.hush import kept_warnings
-from jitq_explore.capture.qconfig_changes import changed, qconfig_of, with_qconfig_at
+from jitq_explore.capture.qconfig_changes import changed, with_observers
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
     check_is_script_module,
     check_keys,
     checked_calibration,
     levels_to_caller,
-    script_qconfig_dict,
+    shared_script_qconfig_dict,
     warn_of_unknown_keys,
 )
 from jitq_explore.capture.rehearsal import rehearse_weights
@@ -318,14 +317,10 @@ class Session:
         such as `HistogramObserver.with_args(reduce_range=True)`.
         """
         paths = [module.path for module in self.recording.input.modules]
-        found = self.qconfig_dict
-        for path in self._deciding(where, paths):
-            before = qconfig_of(found, path)
-            if not before:
-                raise ValueError(f"module {path!r} stays float: it has no observers to change")
-            qconfig = QConfig(activation or before.activation, weight or before.weight)
-            found = with_qconfig_at(found, path, qconfig, paths)
-        return self.with_qconfig(found)
+        modules = self._deciding(where, paths)
+        return self.with_qconfig(
+            with_observers(self.qconfig_dict, modules, activation, weight, paths)
+        )
 
     def _deciding(self, where: str, paths: Sequence[str]) -> tuple[str, ...]:
         if where in paths:
@@ -465,7 +460,7 @@ def _options(model: ScriptModule, plan: _Plan, messages: list[str]) -> Options:
         check_forward_method(model)
     check_keys(plan.qconfig_dict)
     with kept_warnings(messages):
-        scripted = script_qconfig_dict(plan.qconfig_dict)
+        scripted = shared_script_qconfig_dict(plan.qconfig_dict)
     messages += warn_of_unknown_keys(model, plan.qconfig_dict)
     return Options(
         qconfigs=scripted,

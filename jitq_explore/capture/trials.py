@@ -25,7 +25,7 @@ from jitq_explore.capture import stages
 from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.hush import Heard, hushed, kept_warnings
 from jitq_explore.capture.qconfig_changes import only_at, with_qconfig_at
-from jitq_explore.capture.qconfigs import script_qconfig_dict
+from jitq_explore.capture.qconfigs import shared_script_qconfig_dict
 from jitq_explore.capture.replay import Call, replay
 from jitq_explore.capture.torch_types import unoptimized
 
@@ -219,7 +219,7 @@ def _qconfig_dict(job: Job, way: str, module: str) -> dict[str, Any]:
 def quantize(model: ScriptModule, qconfig_dict: Mapping[str, Any], job: Job) -> ScriptModule:
     """The model after all stages of the job's mode; no snapshots are taken on the way."""
     options = stages.Options(
-        qconfigs=script_qconfig_dict(qconfig_dict),
+        qconfigs=shared_script_qconfig_dict(qconfig_dict),
         quant_type=QuantType.STATIC if job.mode == "static" else QuantType.DYNAMIC,
         debug=job.debug,
         preserved_attrs=job.preserved_attrs,

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jitq_explore.snapshots.graph import Graph, Node
-from jitq_explore.snapshots.observations import WEIGHT_INPUT, Observation, observing_stage
+from jitq_explore.snapshots.observations import (
+    WEIGHT_INPUT,
+    Observation,
+    observations,
+    observing_stage,
+)
 from jitq_explore.snapshots.recording import Recording, Snapshot
 from jitq_explore.snapshots.tracking import origin_of
 
@@ -59,6 +64,22 @@ def deciding_modules(recording: Recording, seen: Observation) -> tuple[str, ...]
         return users or (seen.reading.module,)
     maker = _quantizable_maker(graph, seen.node.inputs[0])
     return (maker.module_path,) if maker is not None else users or (seen.reading.module,)
+
+
+def agreeing_modules(recording: Recording, modules: Iterable[str]) -> tuple[str, ...]:
+    """Those modules, and all that have to have the same activation observer.
+
+    Torch refuses different ones for ops that share an input which no quantizable op makes.
+    """
+    groups = [
+        set(deciding_modules(recording, seen))
+        for seen in observations(recording)
+        if seen.role == "activation"
+    ]
+    found = dict.fromkeys(modules)
+    while more := [g for g in groups if g & found.keys() and not g <= found.keys()]:
+        found |= dict.fromkeys(sorted(more[0]))
+    return tuple(found)
 
 
 def _quantizable_maker(graph: Graph, value: str) -> Node | None:

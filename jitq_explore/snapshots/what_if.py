@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jitq_explore.snapshots.changes import Change, ObserverChoice, choice_like
-from jitq_explore.snapshots.deciding import deciding_modules
+from jitq_explore.snapshots.deciding import agreeing_modules, deciding_modules
 from jitq_explore.snapshots.graph import attribute_path
 from jitq_explore.snapshots.grid import (
     Grid,
@@ -305,7 +305,8 @@ def compare_grid(
 ) -> WhatIf:
     """An activation as it is, and on another grid, for the values of that histogram."""
     present = rate(histogram, present_grids(seen.reading)[0])
-    change = Change(deciding_modules(recording, seen), activation=choice)
+    modules = agreeing_modules(recording, deciding_modules(recording, seen))
+    change = Change(modules, activation=choice)
     return WhatIf(seen, asked, present, rate(histogram, grid), change, histogram)
 
 

@@ -9,6 +9,7 @@ from torch.ao.quantization import MinMaxObserver
 
 import jitq_explore as jq
 from jitq_explore.snapshots.changes import Change, ObserverChoice
+from jitq_explore.snapshots.deciding import agreeing_modules
 from jitq_explore.snapshots.observations import observations
 
 MINMAX = ObserverChoice("MinMaxObserver", {"dtype": "quint8", "quant_min": 0, "quant_max": 127})
@@ -90,3 +91,14 @@ def test_bad_input(change, error):
         session("residual").with_change(change)
     with pytest.raises(KeyError, match="'fc7' is neither"):
         session("residual").with_observer("fc7")
+
+
+@pytest.mark.parametrize("how", ["scripted", "traced"])
+def test_modules_that_share_an_input_change_together_and_keep_what_they_share(how):
+    run = session("transformer_block", how)
+    recording = run.run(until="insert_observers")
+    weight = run.with_change(Change(("q",), weight=WEIGHT))
+    assert weight.run().error is None
+    assert agreeing_modules(recording, ["q"]) == ("q", "k", "v")
+    activation = Change(agreeing_modules(recording, ["q"]), activation=MINMAX)
+    assert run.with_change(activation).run().error is None
