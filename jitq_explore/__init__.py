@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
     from jitq_explore.snapshots.what_if import WhatIf as WhatIf
     from jitq_explore.snapshots.what_if import what_if as what_if
+    from jitq_explore.views.calibration_table import calibration_table as calibration_table
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
@@ -43,6 +44,7 @@ _HOMES = {
     "StageRecord": "snapshots.recording",
     "WhatIf": "snapshots.what_if",
     "Stopped": "capture.turn",
+    "calibration_table": "views.calibration_table",
     "channel_table": "views.tables",
     "diff": "views.show",
     "diff_graphs": "views.show",
@@ -68,6 +70,7 @@ __all__ = [
     "Session",
     "StageRecord",
     "Stopped",
+    "calibration_table",
     "channel_table",
     "diff",
     "diff_graphs",

@@ -28,13 +28,17 @@ def counted_calls(
 ) -> Iterator[None]:
     """While open, count the module's calls that succeed, and show them as a progress bar.
 
+    What `watched` has counted already stays counted.
+
     `run_args` are the arguments of the function that calls it: they tell how many calls to expect.
     `before_call` is called ahead of each and may raise; `after_call` takes how many there were, and
     how many are expected.
     """
     method = module._c._get_method("forward")
+    watched.batches = earlier = watched.batches or 0
     total = _batches_expected(run_args)
-    watched.batches = 0
+    if total is not None:
+        total += earlier
 
     def forward(*args: object, **kwargs: object) -> object:
         before_call()
@@ -46,6 +50,7 @@ def counted_calls(
 
     with tqdm(
         total=total,
+        initial=earlier,
         desc=CALIBRATE,
         unit="batch",
         leave=False,

@@ -16,6 +16,7 @@ from jitq_explore.capture.hush import Heard, hushed, kept_warnings
 from jitq_explore.capture.qconfigs import describe_qconfig
 from jitq_explore.capture.take import SnapshotTaker
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageError, StageRecord
+from jitq_explore.snapshots.timeline import CalibrationTimeline
 
 T = TypeVar("T")
 
@@ -27,6 +28,8 @@ class Watched:
     seconds: float = 0.0
     batches: int | None = None
     messages: list[str] = field(default_factory=list)
+    timeline: CalibrationTimeline | None = None
+    interrupted: bool = False
 
 
 class RunLog:
@@ -44,15 +47,17 @@ class RunLog:
         *,
         read_failed: Callable[[Snapshot], Snapshot] = lambda before: before,
         keep_warnings: bool = True,
+        watched: Watched | None = None,
     ) -> T:
         """Run the action as one stage and return its result.
 
         `read` takes the result and the snapshot before it and gives the snapshot after it. Whatever
         the action raises becomes the last record's error, with the snapshot that `read_failed`
         gives, and is raised again. Python's warnings are kept as messages if `keep_warnings`.
+        `watched` is how an action went that is gone on with.
         """
         before = self.recording.last
-        watched = Watched()
+        watched = watched or Watched()
         try:
             result = _run(action, watched, keep_warnings)
         except BaseException as error:
@@ -78,8 +83,22 @@ class RunLog:
             error=error,
             batches=watched.batches,
             messages=tuple(dict.fromkeys(watched.messages)),
+            timeline=watched.timeline,
+            interrupted=watched.interrupted,
         )
         self.recording = replace(self.recording, stages=(*self.recording.stages, record))
+
+    def reopen(self) -> Watched:
+        """Take the last record back, to go on with its action: how that went until then."""
+        *earlier, last = self.recording.stages
+        self.recording = replace(self.recording, stages=tuple(earlier))
+        return Watched(last.seconds, last.batches, list(last.messages), last.timeline)
+
+    def settle(self, message: str) -> None:
+        """Let the last record stand as it is: its error gives way to a message."""
+        *earlier, last = self.recording.stages
+        settled = replace(last, error=None, messages=(*last.messages, message))
+        self.recording = replace(self.recording, stages=(*earlier, settled))
 
 
 def _run(action: Callable[[Watched], T], watched: Watched, keep_warnings: bool) -> T:
@@ -92,7 +111,7 @@ def _run(action: Callable[[Watched], T], watched: Watched, keep_warnings: bool) 
         ):
             return action(watched)
     finally:
-        watched.seconds = time.perf_counter() - start
+        watched.seconds += time.perf_counter() - start
         watched.messages += heard.messages
 
 

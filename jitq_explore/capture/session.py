@@ -12,7 +12,8 @@ from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
 
 from jitq_explore.capture import stages as passes
-from jitq_explore.capture.calls import counted_calls
+from jitq_explore.capture.calibration import GOES_ON, Calibration, batches_seen
+from jitq_explore.capture.collect import Collector
 from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.hush import kept_warnings
 from jitq_explore.capture.qconfig_changes import changed, with_observers
@@ -30,7 +31,7 @@ from jitq_explore.capture.replay import Call, calls_made
 from jitq_explore.capture.run_log import RunLog, Watched, new_recording
 from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Options, Stage
 from jitq_explore.capture.take import SnapshotTaker
-from jitq_explore.capture.torch_types import unoptimized, unwrapped, wrap
+from jitq_explore.capture.torch_types import unwrapped, wrap
 from jitq_explore.capture.torch_version import require_supported_torch
 from jitq_explore.capture.turn import Stopped, Turn, Watcher
 from jitq_explore.snapshots.changes import Change
@@ -54,6 +55,7 @@ class _Plan:
     inputs: tuple[Any, ...] | None = None
     engine: str | None = None
     progress: bool = True
+    histograms: bool = False
 
     @property
     def quant_type(self) -> QuantType:
@@ -73,11 +75,6 @@ _PASSES: dict[str, Stage] = {
     )
     for stage in pipeline
 }  # fmt: skip
-
-NEVER_CALLED = (
-    "the calibration function never called the model: no observer has seen anything "
-    "(data given as an iterator is used up after the first time)"
-)
 
 
 class Session:
@@ -110,13 +107,21 @@ class Session:
         preserved_attrs: Sequence[str] | None = None,
         engine: str | None = None,
         progress: bool = True,
+        histograms: bool = False,
     ) -> Session:
         """Post-training static quantization, as torch's `quantize_jit` does it.
 
         `run_fn(observed_model, *run_args)` feeds calibration data to the observed model; it is
         called once, each call of the model within it counts as a batch. `engine` is the quantized
         backend during the run (one of `torch.backends.quantized.supported_engines`; put back after
-        every stage). `progress` shows a bar while calibrating.
+        every stage). `progress` shows a bar while calibrating. With `histograms`, one of 2048 bins
+        is collected beside every observer that keeps none, and the ends of every tensor that any is
+        shown: `ObserverReading.collected`, `.batch_minimum`, `.batch_maximum`. `run_fn` is then
+        given a twin of the observed model; the results are the same to the bit.
+
+        Ctrl-C in `run_fn`, or `stop`, ends the calibration and is raised; the observers keep what
+        they have seen. Then `accept_calibration` takes that, `step` and `run` go on with it,
+        `back` takes it back.
 
         Raises ValueError for a model that is not scripted or traced, has no `forward`, or for keys
         of the qconfig dict that are not strings; AssertionError without calibration function or
@@ -127,7 +132,7 @@ class Session:
             model,
             _Plan(
                 "static", qconfig_dict, run_fn, run_args, debug, preserved_attrs,
-                engine=engine, progress=progress,
+                engine=engine, progress=progress, histograms=histograms,
             ),
         )  # fmt: skip
 
@@ -184,8 +189,15 @@ class Session:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The names of the stages to come, in order."""
-        return self._plan.stages[len(self._log.recording.stages) :]
+        """The names of the stages to come, in order; an interrupted calibration is still one."""
+        done = len(self.recording.stages) - (self._interrupted is not None)
+        return self._plan.stages[done:]
+
+    @property
+    def _interrupted(self) -> StageRecord | None:
+        """The calibration that can be gone on with, if the last stage is one."""
+        last = self.recording.stages[-1] if self.recording.stages else None
+        return last if last is not None and last.interrupted and last.error else None
 
     @property
     def module(self) -> ScriptModule:
@@ -216,7 +228,12 @@ class Session:
 
         A stage that fails is recorded with its error, which is raised; then only `back` goes on.
         RuntimeError when no stage is left, when the last one failed, or while another thread runs
-        the session. `Stopped` for a calibration that was stopped, which counts as a failure.
+        the session. `Stopped` for a calibration that was stopped.
+
+        After a calibration that was interrupted (Ctrl-C, `stop`) this goes on with it, and warns:
+        the calibration function is called once more, on the same observers. Data in a list begins
+        anew, so that what was seen counts twice in averages and histograms; an iterator goes on
+        where it was. There is one record of it all, with the batches of both.
         """
         with self._turn.taken():
             return self._step()
@@ -252,17 +269,33 @@ class Session:
             return self._run(until)
 
     def _run(self, until: str | None) -> Recording:
-        while self.stages and not (until and until in self.recording):
+        while self.stages and (until is None or until in self.stages):
             if self._turn.is_to_stop:
                 raise Stopped(f"stopped before stage {self.stages[0]!r}; session.run() goes on")
             self._step()
         return self.recording
 
+    def accept_calibration(self) -> StageRecord:
+        """Take what the observers had seen when the calibration was interrupted; the run goes on.
+
+        The record keeps saying that it was interrupted, and after how many batches. RuntimeError
+        unless the last stage is such a calibration, or when no batch had been seen.
+        """
+        with self._turn.taken():
+            interrupted = self._interrupted
+            if interrupted is None:
+                raise RuntimeError("the last stage is no calibration that was interrupted")
+            if not interrupted.batches:
+                raise RuntimeError("the calibration was interrupted before it had seen any batch")
+            self._log.settle(f"interrupted after {batches_seen(interrupted)}, and accepted so")
+            self._turn.tell(lambda watcher: watcher.ended())
+        return self.recording.stages[-1]
+
     def stop(self) -> None:
         """Ask the stage that is running, in whatever thread, to end; there it raises `Stopped`.
 
-        A calibration ends before its next batch and is recorded as failed, with what its observers
-        have seen; `back` takes it back. A pass cannot be interrupted: the run ends after it. Does
+        A calibration ends before its next batch and is recorded as interrupted, with what its
+        observers have seen. A pass cannot be interrupted: the run ends after it. Does
         nothing while nothing runs.
         """
         self._turn.stop()
@@ -369,7 +402,7 @@ class Session:
 
     def _check_can_go_on(self) -> None:
         failed = self.recording.error
-        if failed is not None:
+        if failed is not None and self._interrupted is None:
             name = self.recording.names[-1]
             raise RuntimeError(f"stage {name!r} failed ({failed}); session.back() takes it back")
         if not self.stages:
@@ -394,47 +427,39 @@ class Session:
         )
 
     def _calibrate(self) -> None:
-        module, plan, taker = self._module, self._plan, self._log.taker
-        if plan.run_fn is None:
-            raise RuntimeError("this session has no calibration function")
-        run_fn = plan.run_fn
-        stopped: list[Stopped] = []
-
-        def check() -> None:
-            if self._turn.is_to_stop:
-                stopped.append(Stopped("the calibration was stopped; session.back() takes it back"))
-                raise stopped[0]
-
-        def feed(watched: Watched) -> None:
-            # The optimising executor would recompile for every new shape and profile; over a few
-            # batches that costs far more than it saves. The results are the same.
-            counted = counted_calls(
-                module,
-                plan.run_args,
-                watched,
-                progress=plan.progress,
-                before_call=check,
-                after_call=self._tell_fed,
-            )
-            with unoptimized(), counted:
-                run_fn(module, *plan.run_args)
-            # The loop may have taken the exception for a bad batch.
-            if stopped:
-                raise stopped[0]
-            if not watched.batches:
-                watched.messages.append(NEVER_CALLED)
-                warnings.warn(NEVER_CALLED, UserWarning, stacklevel=levels_to_caller())
-
+        interrupted, watched = self._interrupted, Watched()
+        if interrupted is None:
+            self._calibration = self._new_calibration()
+        else:
+            going_on = GOES_ON.format(batches=batches_seen(interrupted))
+            warnings.warn(going_on, UserWarning, stacklevel=levels_to_caller())
+            watched = self._log.reopen()
+            watched.messages.append(going_on)
+        calibration, taker = self._calibration, self._log.taker
         self._log.watch(
             CALIBRATE,
-            feed,
-            lambda _, before: taker.retake_observers(module, before),
-            read_failed=lambda before: taker.retake_observers(module, before),
+            calibration.feed,
+            lambda _, before: calibration.read(taker, before),
+            read_failed=lambda before: calibration.read(taker, before),
             keep_warnings=False,
+            watched=watched,
         )
 
-    def _tell_fed(self, done: int, total: int | None) -> None:
-        self._turn.tell(lambda watcher: watcher.fed(CALIBRATE, done, total))
+    def _new_calibration(self) -> Calibration:
+        plan = self._plan
+        if plan.run_fn is None:
+            raise RuntimeError("this session has no calibration function")
+        return Calibration(
+            self._module,
+            plan.run_fn,
+            plan.run_args,
+            progress=plan.progress,
+            collector=Collector(self.recording.last) if plan.histograms else None,
+            turn=self._turn,
+            told=lambda done, total: self._turn.tell(
+                lambda watcher: watcher.fed(CALIBRATE, done, total)
+            ),
+        )
 
     def _run_on_device(self, name: str) -> None:
         module, method = self._module, self._plan.method_name

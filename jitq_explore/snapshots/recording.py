@@ -16,6 +16,7 @@ from jitq_explore.snapshots.graph import Graph
 from jitq_explore.snapshots.modules import ModuleState
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.pause import collector_paused
+from jitq_explore.snapshots.timeline import CalibrationTimeline
 
 INPUT = "input"
 """Name of the snapshot of the model as it was given."""
@@ -138,6 +139,10 @@ class StageRecord:
     the model's calls during calibration. `messages` are the warnings that were kept from the
     screen. After an error `after` is what could still be read: for a calibration what its observers
     had seen, else the same as `before`.
+
+    Of a calibration, `timeline` has the observers' ranges after each batch, and `interrupted` says
+    that Ctrl-C (or `Session.stop`) ended it before the calibration function did. It has an `error`
+    then until the session has been told to take what was seen, or to go on.
     """
 
     name: str
@@ -148,6 +153,8 @@ class StageRecord:
     batches: int | None = None
     messages: tuple[str, ...] = ()
     steps: tuple[StageRecord, ...] = ()
+    timeline: CalibrationTimeline | None = None
+    interrupted: bool = False
 
     def __repr__(self) -> str:
         how = f"failed: {self.error}" if self.error else "changed" if self.changed else "no change"
