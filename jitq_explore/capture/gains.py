@@ -123,7 +123,7 @@ def _noise(values: Sequence[torch.Tensor], seen: Observation, low: float, high: 
     scales = torch.tensor([grid.scale for grid in grids])
     zeros = torch.tensor([grid.zero_point for grid in grids], dtype=torch.int32)
     noise = 0.0
-    for value in values:
+    for value in (each.detach() for each in values):
         if len(grids) == 1:
             rounded = torch.fake_quantize_per_tensor_affine(
                 value, grids[0].scale, grids[0].zero_point, first, last

@@ -24,6 +24,9 @@ QUANTIZABLE = frozenset(WEIGHT_INPUT) | {f"aten::{name}" for name in _WITHOUT_WE
 helper.cpp). Others run on quantized values as they are, or are fused into one of these."""
 
 
+_AS_THEIR_INPUTS_ARE = {f"aten::{name}" for name in ("add", "add_", "mul", "mul_", "cat")}
+"""Kinds that are quantized where their inputs are; on these they have no say."""
+
 QUANTIZABLE_DYNAMICALLY = frozenset({"aten::linear"})
 """Kinds of ops that dynamic quantization knows."""
 
@@ -91,4 +94,5 @@ def _quantizable_maker(graph: Graph, value: str) -> Node | None:
 
 
 def _modules(nodes: Iterable[Node]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(node.module_path for node in nodes if node.kind in QUANTIZABLE))
+    kinds = QUANTIZABLE - _AS_THEIR_INPUTS_ARE
+    return tuple(dict.fromkeys(node.module_path for node in nodes if node.kind in kinds))
