@@ -65,7 +65,8 @@ class RangeLog:
 
     def note(self, batch: int) -> None:
         """Read the ranges after that batch (numbers from 1)."""
-        self._last = self._read(batch)
+        with torch.no_grad():
+            self._last = self._read(batch)
         if batch % self._stride:
             return
         self._notes.append(self._last)
@@ -118,7 +119,8 @@ def _reduced(ends: list[object], reduce: np.ufunc) -> Doubles:
 
 def _flat(end: object, unseen: torch.Tensor) -> torch.Tensor:
     tensor = end if isinstance(end, torch.Tensor) else torch.as_tensor(end)
-    return tensor.detach().cpu().reshape(-1) if tensor.numel() else unseen
+    flat = tensor.reshape(-1) if tensor.numel() else unseen
+    return flat if flat.is_cpu else flat.cpu()
 
 
 def _track(path: str, place: int, notes: list[_Note]) -> RangeTrack:
