@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -119,3 +121,15 @@ def test_a_dynamic_run_is_tried_without_calibration_data():
     table = jq.recommend(run, NETS["mlp"].inputs())
     assert not table.error.any()
     assert list(table.predicted_gain) == list(jq.recommend(run.run()).predicted_gain)
+
+
+def test_a_saved_recording_is_judged_without_torch(tmp_path):
+    path = tmp_path / "run.jitq"
+    jq.save(recorded(spoilt()), path)
+    code = (
+        "import sys, jitq_explore as jq; "
+        f"table = jq.recommend(jq.load({str(path)!r})); "
+        "print(table.change[0].modules, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "('fc1',) False"
