@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -70,10 +71,14 @@ def key_in_force(qconfig_dict: Mapping[str, object], path: str) -> str:
 
 
 def choice_like(reading: ObserverReading, class_name: str) -> ObserverChoice:
-    """An observer of another class with the dtype, scheme and integers of the one that was read."""
+    """An observer of another class with the dtype, scheme and integers of the one that was read.
+
+    The scheme is per channel for a class that is, and per tensor for all others.
+    """
     settings: dict[str, Attribute] = {"dtype": reading.dtype}
     if reading.qscheme:
-        settings["qscheme"] = reading.qscheme
+        scope = "per_channel" if "PerChannel" in class_name else "per_tensor"
+        settings["qscheme"] = re.sub("^per_(channel|tensor)", scope, reading.qscheme)
     if reading.quant_min is not None and reading.quant_max is not None:
         settings |= {"quant_min": reading.quant_min, "quant_max": reading.quant_max}
     return ObserverChoice(class_name, settings)

@@ -11,6 +11,7 @@ from jitq_explore.snapshots.observations import (
     observations,
     observing_stage,
 )
+from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.recording import Recording, Snapshot
 from jitq_explore.snapshots.tracking import origin_of
 
@@ -74,15 +75,22 @@ def agreeing_modules(recording: Recording, modules: Iterable[str]) -> tuple[str,
 
     Torch refuses different ones for ops that share an input which no quantizable op makes.
     """
-    groups = [
-        set(deciding_modules(recording, seen))
-        for seen in observations(recording)
-        if seen.role == "activation"
-    ]
+    groups = _agreeing(recording)
     found = dict.fromkeys(modules)
     while more := [g for g in groups if g & found.keys() and not g <= found.keys()]:
         found |= dict.fromkeys(sorted(more[0]))
     return tuple(found)
+
+
+@once
+def _agreeing(recording: Recording) -> tuple[set[str], ...]:
+    """The modules that decide together on an activation, where there are several."""
+    deciding = (
+        set(deciding_modules(recording, seen))
+        for seen in observations(recording)
+        if seen.role == "activation"
+    )
+    return tuple(group for group in deciding if len(group) > 1)
 
 
 def _quantizable_maker(graph: Graph, value: str) -> Node | None:

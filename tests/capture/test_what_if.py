@@ -98,6 +98,17 @@ def test_weights_per_channel_are_predicted_within_a_decibel():
         assert found.predicted.scale == pytest.approx(expected.reading.scale)
 
 
+def test_a_per_channel_weight_can_be_put_back_on_one_scale():
+    run, other = digits("MinMax", default_per_channel_weight_observer), digits("MinMax")
+    seen, expected = readings(run, "weight")[1], readings(other, "weight")[1]
+    found = jq.what_if(run.recording, seen.reading.path, observer="MinMax")
+    assert found.gain < 0
+    after = run.with_change(found.change)
+    after.run(until="calibrate")
+    for scale in (found.predicted.scale, readings(after, "weight")[1].reading.scale):
+        assert scale == pytest.approx(expected.reading.scale)
+
+
 def test_what_was_asked_can_be_applied():
     run = digits("Histogram")
     seen = readings(run, "activation")[1]
