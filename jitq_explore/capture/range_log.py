@@ -91,13 +91,13 @@ class RangeLog:
     def _read(self, batch: int) -> _Note:
         minimum = _reduced([keeper.getattr("min_val") for keeper in self._keepers], np.minimum)
         maximum = _reduced([keeper.getattr("max_val") for keeper in self._keepers], np.maximum)
-        unseen = (minimum == np.inf) & (maximum == -np.inf)
+        unseen = (minimum == np.inf) | (maximum == -np.inf)
         minimum[unseen] = maximum[unseen] = np.nan
         counts = np.full(len(minimum), np.nan)
         if self._with_histogram:
             keepers = [self._keepers[k] for k in self._with_histogram]
-            sums = [keeper.getattr("histogram").sum() for keeper in keepers]
-            counts[self._with_histogram] = torch.stack(sums).double().numpy()
+            totals = [_total(keeper.getattr("histogram")) for keeper in keepers]
+            counts[self._with_histogram] = torch.stack(totals).numpy()
         return _Note(batch, minimum, maximum, counts)
 
 
@@ -118,9 +118,18 @@ def _reduced(ends: list[object], reduce: np.ufunc) -> Doubles:
 
 
 def _flat(end: object, unseen: torch.Tensor) -> torch.Tensor:
-    tensor = end if isinstance(end, torch.Tensor) else torch.as_tensor(end)
-    flat = tensor.reshape(-1) if tensor.numel() else unseen
+    if isinstance(end, int | float):
+        return torch.tensor([end])
+    if not isinstance(end, torch.Tensor) or not end.numel():
+        return unseen
+    flat = end.reshape(-1)
     return flat if flat.is_cpu else flat.cpu()
+
+
+def _total(histogram: object) -> torch.Tensor:
+    if not isinstance(histogram, torch.Tensor):
+        return torch.tensor(np.nan, dtype=torch.float64)
+    return histogram.sum().double().cpu()
 
 
 def _track(path: str, place: int, notes: list[_Note]) -> RangeTrack:

@@ -14,10 +14,11 @@ from typing import Any, Generic, TypeVar
 from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
 
+from jitq_explore.capture.range_log import RangeLog
 from jitq_explore.capture.run_log import RunLog, Watched, new_recording
 from jitq_explore.capture.stages import CALIBRATE, planned_stages
 from jitq_explore.capture.take import SnapshotTaker
-from jitq_explore.capture.torch_types import CppModule, wrap
+from jitq_explore.capture.torch_types import CppModule, unwrapped, wrap
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageError
 
 T = TypeVar("T")
@@ -97,6 +98,24 @@ class _Outcome(Generic[T]):
 
 
 @dataclass
+class _Calls:
+    """The calls of one prepared model, and what its observers' ranges were after each."""
+
+    model: CppModule
+    watched: Watched = field(default_factory=lambda: Watched(batches=0))
+    ranges: RangeLog = field(default_factory=RangeLog)
+
+    def __post_init__(self) -> None:
+        self.ranges.follow(unwrapped(self.model))
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self.watched.batches = (self.watched.batches or 0) + 1
+        self.watched.seconds += seconds
+        self.ranges.note(self.watched.batches)
+
+
+@dataclass
 class Prepared:
     """A model that a preparation has returned, with the run so far (None: it was not recorded).
 
@@ -109,7 +128,7 @@ class Prepared:
     run: Run | None
     begun: bool = False
     """Whether the run has gone on to a conversion, or has failed while calibrating."""
-    calls: list[tuple[CppModule, Watched]] = field(default_factory=list)
+    calls: list[_Calls] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.class_type = self.model._type()
@@ -133,26 +152,26 @@ class Prepared:
     def count(self, model: CppModule, seconds: float) -> None:
         """Note a call of the prepared model or of a copy."""
         with _COUNTING:
-            watched = next((watched for other, watched in self.calls if other == model), None)
-            if watched is None:
-                watched = Watched(batches=0)
-                self.calls.append((model, watched))
-            watched.batches = (watched.batches or 0) + 1
-            watched.seconds += seconds
+            calls = next((calls for calls in self.calls if calls.model == model), None)
+            if calls is None:
+                calls = _Calls(model)
+                self.calls.append(calls)
+            calls.add(seconds)
 
     def calls_of(self, model: CppModule, calibrated: bool) -> Watched:
         """The calls of that very model.
 
         One that is calibrated and has not been called is a copy: then those of all, since it has
-        its observations from one of them.
+        its observations from one of them. Several models have no timeline in common.
         """
         with _COUNTING:
-            own = [watched for other, watched in self.calls if other == model]
+            own = [calls for calls in self.calls if calls.model == model]
             if calibrated and not own:
-                own = [watched for _, watched in self.calls]
+                own = self.calls
             return Watched(
-                seconds=sum(watched.seconds for watched in own),
-                batches=sum(watched.batches or 0 for watched in own),
+                seconds=sum(calls.watched.seconds for calls in own),
+                batches=sum(calls.watched.batches or 0 for calls in own),
+                timeline=own[0].ranges.timeline if len(own) == 1 else None,
             )
 
     def add_calibration(self, run: Run, model: CppModule, error: StageError | None = None) -> None:
@@ -173,7 +192,7 @@ class Prepared:
         if self.begun or run is None or not self.recorded:
             return
         # Where only a copy was called, that one.
-        called = [model for model, _ in self.calls]
+        called = [calls.model for calls in self.calls]
         model = called[0] if called and self.model not in called else self.model
         before = run.log.recording
         self.add_calibration(run, model)

@@ -11,6 +11,7 @@ import torch
 from nets import NETS, torchscript
 from runs import FBGEMM, calibrate, session
 from test_observers import FIXED, NONE, RANGES
+from torch import nn
 from torch.ao.quantization import (
     HistogramObserver,
     MinMaxObserver,
@@ -174,6 +175,34 @@ def test_a_branch_that_was_never_taken_is_left_out():
     assert set(recording["calibrate"].timeline.by_observer) == seen
     assert len(seen) < len(recording.last.readings)
     assert set(jq.calibration_table(recording).observer) == seen
+
+
+class OddRange(nn.Module):
+    """Keeps its range as plain numbers, and none at first."""
+
+    def __init__(self):
+        super().__init__()
+        self.dtype, self.qscheme = torch.quint8, torch.per_tensor_affine
+        self.min_val = torch.jit.Attribute(None, float | None)
+        self.max_val = torch.jit.Attribute(0, float)
+
+    def forward(self, x):
+        self.max_val = max(self.max_val, float(x.max()))
+        if self.max_val > 2:
+            self.min_val = -self.max_val
+        return x
+
+    @torch.jit.export
+    def calculate_qparams(self):
+        return torch.tensor([1.0]), torch.tensor([0])
+
+
+def test_ranges_of_any_kind_are_followed_or_left_out():
+    odd = QConfig(activation=OddRange, weight=FBGEMM.weight)
+    recording = static(qconfig=odd, run_fn=scaled([1e-3, 9, 1])).run(until="calibrate")
+    x = jq.calibration_table(recording).iloc[0]
+    assert x["min"] == -x["max"] < -2
+    assert recording["calibrate"].timeline.by_observer[x.observer].batches == (2, 3)
 
 
 def test_a_long_calibration_is_thinned_out(monkeypatch):

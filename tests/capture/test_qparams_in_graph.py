@@ -50,7 +50,10 @@ def numbers(module, value):
     """What torch's own graph says a scale or zero point is: a constant, or an attribute."""
     node = value.node()
     if node.kind() in ASKED:
-        return numbers(module, node.inputsAt(0).node().inputsAt(ASKED[node.kind()]))
+        place = ASKED[node.kind()]
+        while not node.kind().startswith("aten::quantize_per"):  # ops that keep the qparams
+            node = node.inputsAt(0).node()
+        return numbers(module, node.inputsAt(place))
     if node.kind() == "prim::Constant":
         held = value.toIValue()
     else:
@@ -90,7 +93,7 @@ def test_qparams_are_exactly_those_in_the_graph(net, how, qconfig):
     assert [(node.scale, node.zero_point) for node in nodes] == expected
     readings = recording["calibrate"].after.readings
     decided = [node for node in nodes if node.observer]
-    assert decided
+    assert bool(decided) == (net != "loop")  # torch quantizes nothing in loops
     for node in decided:
         reading = readings[node.observer]
         assert (reading.scale, reading.zero_point) == (node.scale, node.zero_point)

@@ -71,6 +71,8 @@ def test_functions_imported_before_are_watched_and_prepare_and_convert_are_one_r
         convert_jit(prepared, debug=True)
     (recording,) = recorder.recordings
     assert recording["calibrate"].batches == 3
+    assert {track.batches for track in recording["calibrate"].timeline.tracks} == {(1, 2, 3)}
+    assert (jq.calibration_table(recording).batches == 3).all()
     assert recording.debug
     assert recording.names[-1] == "dce"
     assert set(recording.planned) == set(recording.names)

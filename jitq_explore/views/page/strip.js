@@ -28,7 +28,10 @@ class Strip {
       make("span", { class: "jitq-quiet", text: run.facts.join(" · ") }),
     );
     const ran = run.stages.map((one) => this.card(one));
-    const toCome = run.toCome.map((name) => this.cardToCome(name));
+    // An interrupted calibration has a card, and is to come as well: it can be gone on with.
+    const names = new Set(run.stages.map((one) => one.name));
+    const others = run.toCome.filter((name) => !names.has(name));
+    const toCome = others.map((name) => this.cardToCome(name));
     this.cards.replaceChildren(...ran, ...toCome);
     this.choose(stage);
   }
@@ -198,7 +201,8 @@ class LiveBar {
 
   setBusy(isBusy) {
     this.isBusy = isBusy;
-    const hasFailed = this.run.stages.some((stage) => stage.error);
+    const next = this.run.toCome[0];
+    const hasFailed = this.run.stages.some((stage) => stage.error && stage.name !== next);
     const canRun = this.run.toCome.length > 0 && !hasFailed && !isBusy;
     this.next.disabled = this.toEnd.disabled = !canRun;
     this.stop.disabled = !isBusy;
