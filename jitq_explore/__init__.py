@@ -13,9 +13,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from jitq_explore.capture.read_graph import read_graph as read_graph
     from jitq_explore.capture.recorder import record as record
+    from jitq_explore.capture.sensitivity import sensitivity as sensitivity
     from jitq_explore.capture.session import Session as Session
     from jitq_explore.capture.turn import Stopped as Stopped
     from jitq_explore.exploring import explore as explore
+    from jitq_explore.recommending import recommend as recommend
     from jitq_explore.snapshots.archive import load as load
     from jitq_explore.snapshots.archive import save as save
     from jitq_explore.snapshots.diff import GraphDiff as GraphDiff
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.lineage import lineage as lineage
     from jitq_explore.snapshots.recording import Recording as Recording
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
+    from jitq_explore.snapshots.what_if import WhatIf as WhatIf
+    from jitq_explore.snapshots.what_if import what_if as what_if
     from jitq_explore.views.calibration_table import calibration_table as calibration_table
     from jitq_explore.views.html import to_html as to_html
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
@@ -39,6 +43,7 @@ _HOMES = {
     "Recording": "snapshots.recording",
     "Session": "capture.session",
     "StageRecord": "snapshots.recording",
+    "WhatIf": "snapshots.what_if",
     "Stopped": "capture.turn",
     "calibration_table": "views.calibration_table",
     "channel_table": "views.tables",
@@ -51,10 +56,13 @@ _HOMES = {
     "observer_table": "views.tables",
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
+    "recommend": "recommending",
     "record": "capture.recorder",
     "save": "snapshots.archive",
+    "sensitivity": "capture.sensitivity",
     "stage_table": "views.tables",
     "to_html": "views.html",
+    "what_if": "snapshots.what_if",
 }
 
 __all__ = [
@@ -75,10 +83,13 @@ __all__ = [
     "observer_table",
     "quant_node_table",
     "read_graph",
+    "recommend",
     "record",
     "save",
+    "sensitivity",
     "stage_table",
     "to_html",
+    "what_if",
 ]
 
 

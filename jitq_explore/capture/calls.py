@@ -54,7 +54,7 @@ def counted_calls(
         desc=CALIBRATE,
         unit="batch",
         leave=False,
-        disable=not (progress and _can_show_progress()),
+        disable=not (progress and can_show_progress()),
     ) as bar:
         # An attribute of the instance comes before the compiled method of that name.
         module.__dict__["forward"] = forward
@@ -72,7 +72,7 @@ def _batches_expected(run_args: Sequence[Any]) -> int | None:
     return None
 
 
-def _can_show_progress() -> bool:
+def can_show_progress() -> bool:
     """In a notebook as a widget, in a terminal as text; a log file is spared.
 
     So is whatever cell may be running while another thread calibrates.

@@ -113,6 +113,30 @@ def script_qconfig_dict(
     return {key: _scripted_entry(key, qconfig) if qconfig else None for key, qconfig in items}
 
 
+def shared_script_qconfig_dict(
+    qconfig_dict: Mapping[str, QConfig | None],
+) -> dict[str, QConfig | None]:
+    """The same, with one scripted observer for each factory, however many entries have it.
+
+    Where ops share an input, torch wants the very same observer from the qconfigs of all of them:
+    with one scripted for each entry, an entry that repeats a parent's QConfig would be refused.
+    """
+    scripted: dict[int, torch._C.ScriptModule] = {}
+
+    def shared(factory: Callable[[], torch.nn.Module]) -> torch._C.ScriptModule:
+        if id(factory) not in scripted:
+            scripted[id(factory)] = _scripted(factory())
+        return scripted[id(factory)]
+
+    def entry(key: str, qconfig: QConfig) -> QConfig:
+        with noted(AttributeError, "" if _is_qconfig(qconfig) else _about_value(key, qconfig)):
+            return QConfig(shared(qconfig.activation), shared(qconfig.weight))
+
+    with noted(AttributeError, _about_dict(qconfig_dict)):
+        items = qconfig_dict.items()
+    return {key: entry(key, qconfig) if qconfig else None for key, qconfig in items}
+
+
 def unknown_keys(
     model: torch.jit.ScriptModule, qconfig_dict: Iterable[str]
 ) -> dict[str, list[str]]:

@@ -114,4 +114,17 @@ def _measure(tensor: torch.Tensor, elements: NDArray[np.generic], key: str) -> T
         zero_rows=int(np.count_nonzero(rows == 0)) if by_row and non_finite == 0 else 0,
         digest=key,
         channel_abs_max=tuple(rows.astype(np.float64).tolist()) if by_row else (),
+        channel_rms=tuple(_root_mean_squares(magnitudes).tolist()) if by_row else (),
     )
+
+
+def _root_mean_squares(magnitudes: NDArray[np.generic]) -> NDArray[np.float64]:
+    """One number a row; 0 for rows without elements."""
+    if not magnitudes.size:
+        return np.zeros(len(magnitudes))
+    rows = magnitudes.reshape(len(magnitudes), -1).astype(np.float64)
+    # Divided by the largest before squaring, which could overflow.
+    most = rows.max(axis=1)
+    scaled = rows / np.where(most > 0, most, 1)[:, None]
+    spread: NDArray[np.float64] = most * np.sqrt((scaled**2).mean(axis=1))
+    return spread

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,23 +14,29 @@ from torch.jit import ScriptModule
 from jitq_explore.capture import stages as passes
 from jitq_explore.capture.calibration import GOES_ON, Calibration, batches_seen
 from jitq_explore.capture.collect import Collector
+from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.hush import kept_warnings
+from jitq_explore.capture.qconfig_changes import changed, with_observers
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
     check_is_script_module,
     check_keys,
     checked_calibration,
     levels_to_caller,
-    script_qconfig_dict,
+    shared_script_qconfig_dict,
     warn_of_unknown_keys,
 )
 from jitq_explore.capture.rehearsal import rehearse_weights
+from jitq_explore.capture.replay import Call, calls_made
 from jitq_explore.capture.run_log import RunLog, Watched, new_recording
 from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Options, Stage
 from jitq_explore.capture.take import SnapshotTaker
 from jitq_explore.capture.torch_types import unwrapped, wrap
 from jitq_explore.capture.torch_version import require_supported_torch
 from jitq_explore.capture.turn import Stopped, Turn, Watcher
+from jitq_explore.snapshots.changes import Change
+from jitq_explore.snapshots.deciding import deciding_modules
+from jitq_explore.snapshots.observations import observations
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
 
@@ -245,7 +250,7 @@ class Session:
         return self.recording.stages[-1]
 
     def _run_stage(self, name: str) -> None:
-        with _engine(self._plan.engine):
+        with engine_in_force(self._plan.engine):
             if name == CALIBRATE:
                 self._calibrate()
             elif name in ON_DEVICE_RUN:
@@ -321,6 +326,59 @@ class Session:
         """A new session on the same float model and data with another qconfig dict."""
         return Session(wrap(self._float._c), replace(self._plan, qconfig_dict=qconfig_dict))
 
+    def with_change(self, change: Change) -> Session:
+        """A new session, not begun, whose qconfig dict differs in what the change says alone.
+
+        Submodules that took their qconfig from a changed module keep the one they had. ValueError
+        for a module that stays float, KeyError for one that does not exist.
+        """
+        for path in change.modules:
+            self.recording.input.module(path)
+        paths = [module.path for module in self.recording.input.modules]
+        return self.with_qconfig(changed(self.qconfig_dict, change, paths))
+
+    def with_observer(
+        self,
+        where: str,
+        *,
+        activation: Callable[..., object] | None = None,
+        weight: Callable[..., object] | None = None,
+    ) -> Session:
+        """A new session, not begun, with other observers for one module, or for one value.
+
+        `where` is a module's path or, after `insert_observers`, the path of a value's observer (as
+        in `observer_table`): then the modules whose qconfig decides on that value are changed, and
+        with them all values that these decide on. The observers are given as a QConfig takes them,
+        such as `HistogramObserver.with_args(reduce_range=True)`.
+        """
+        paths = [module.path for module in self.recording.input.modules]
+        modules = self._deciding(where, paths)
+        return self.with_qconfig(
+            with_observers(self.qconfig_dict, modules, activation, weight, paths)
+        )
+
+    def _deciding(self, where: str, paths: Sequence[str]) -> tuple[str, ...]:
+        if where in paths:
+            return (where,)
+        for seen in observations(self.recording):
+            if seen.reading.path == where:
+                return deciding_modules(self.recording, seen)
+        raise KeyError(f"{where!r} is neither a module nor the path of an observer")
+
+    def float_model(self) -> ScriptModule:
+        """A copy of the model as it was given."""
+        return wrap(_independent_copy(self._float)._c)
+
+    def calibration_calls(self) -> tuple[Call, ...]:
+        """The calls that the calibration function makes of the float model; none in a dynamic run.
+
+        The function is run for it, its data is kept in memory.
+        """
+        plan = self._plan
+        if plan.run_fn is None:
+            return ()
+        return calls_made(self.float_model(), plan.run_fn, plan.run_args)
+
     def __repr__(self) -> str:
         done = ", ".join(self.recording.names) or "nothing yet"
         return f"<Session {self._plan.mode}: done {done}; to come {', '.join(self.stages) or '-'}>"
@@ -332,7 +390,7 @@ class Session:
         # The on-device passes inline the module they are given: it must not be the one kept.
         self._module = _independent_copy(self._float) if plan.mode == "on_device" else self._float
         taker = SnapshotTaker(plan.method_name)
-        with _engine(plan.engine):
+        with engine_in_force(plan.engine):
             recording = new_recording(
                 plan.mode,
                 self._module,
@@ -431,7 +489,7 @@ def _options(model: ScriptModule, plan: _Plan, messages: list[str]) -> Options:
         check_forward_method(model)
     check_keys(plan.qconfig_dict)
     with kept_warnings(messages):
-        scripted = script_qconfig_dict(plan.qconfig_dict)
+        scripted = shared_script_qconfig_dict(plan.qconfig_dict)
     messages += warn_of_unknown_keys(model, plan.qconfig_dict)
     return Options(
         qconfigs=scripted,
@@ -449,20 +507,3 @@ def _independent_copy(model: ScriptModule) -> ScriptModule:
     """
     clone = torch._C._hack_do_not_use_clone_module_with_class  # type: ignore[attr-defined]
     return unwrapped(clone(model._c, [], []))
-
-
-@contextlib.contextmanager
-def _engine(name: str | None) -> Iterator[None]:
-    """The quantized backend of that name while open; None leaves the present one."""
-    backend = torch.backends.quantized
-    if name is None:
-        yield
-        return
-    if name not in backend.supported_engines:
-        raise ValueError(f"unknown engine {name!r} (must be one of {backend.supported_engines})")
-    before = backend.engine
-    backend.engine = name
-    try:
-        yield
-    finally:
-        backend.engine = before

@@ -16,10 +16,10 @@ QPARAM = re.compile(r"(?P<value>.+)_(?P<what>scale|zero_point|axis|scalar_type)_
 class TensorStats:
     """One tensor, summed up. All numbers are real (dequantized) values.
 
-    `channel_abs_max` has one number a row (dimension 0; for a packed weight its output channel) and
-    is empty for tensors of fewer than two dimensions. `zero_rows` counts rows that are zero
-    throughout (of the integers, where the tensor is quantized). `nbytes` is the size of the
-    elements.
+    `channel_abs_max` and `channel_rms` (root mean square) have one number a row (dimension 0; for a
+    packed weight its output channel) and are empty for tensors of fewer than two dimensions.
+    `zero_rows` counts rows that are zero throughout (of the integers, where the tensor is
+    quantized). `nbytes` is the size of the elements.
     """
 
     dtype: str
@@ -30,6 +30,7 @@ class TensorStats:
     zero_rows: int
     digest: str
     channel_abs_max: tuple[float, ...] = ()
+    channel_rms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ class Observation:
     source: str
 
 
+@once
 def observing_stage(recording: Recording) -> StageRecord | None:
     """The stage that inserted the observers: the first after which the graph has any."""
     for stage in recording.stages:

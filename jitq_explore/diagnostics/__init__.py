@@ -1,0 +1,1 @@
+"""Rules over a `Recording`: what is wrong, and what would help."""

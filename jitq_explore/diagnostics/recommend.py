@@ -1,0 +1,225 @@
+"""The few changes of a qconfig that would gain most, with the reason and the gain predicted.
+
+Gains are in dB of SQNR at the value itself, for its typical values: where one batch, or one value
+in a thousand, spoils a range, the sums of squares over everything would be those of the outliers
+alone, and any range that keeps these would look good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from jitq_explore.snapshots.changes import Change, choice_like
+from jitq_explore.snapshots.grid import bin_edges
+from jitq_explore.snapshots.observations import Observation, observations
+from jitq_explore.snapshots.observers import Histogram, ObserverReading
+from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.settling import OBSERVERS, histogram_of, settled_range
+from jitq_explore.snapshots.what_if import (
+    NothingToPredictError,
+    WhatIf,
+    compare_channels,
+    compare_grid,
+    fixed_choice,
+    grid_for,
+    present_grids,
+    weight_stats,
+)
+
+FEW = 8
+"""More than these nobody tries one by one."""
+
+MIN_GAIN = 3.0
+"""dB; half a bit. Less is within what another calibration batch would change."""
+
+OUTLIER_SHARE = 1e-3
+"""Values rarer than these may be outliers: more are a part of what the value is."""
+
+OUTLIER_RATIO = 4.0
+"""So many times the range of all other values wastes two of eight bits on the outliers."""
+
+FEWEST_BATCHES = 3
+"""Of two, nobody can say which one is the odd one."""
+
+FEWEST_BINS = 8
+"""In fewer the histogram does not tell values from the zeros between them."""
+
+SATURATED_SHARE = 1e-3
+"""A calibrated range cuts off less than that: torch's HistogramObserver begins with 1e-5."""
+
+LARGE_ROW_RATIO = 4.0
+"""A row so many times larger than the median one costs that one two of its eight bits."""
+
+FIXED_ADVANTAGE = 3.0
+"""dB that a range written into the qconfig must gain over the best observer: it does not follow
+when the data changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One change, why, and the dB that it is predicted to gain at the value.
+
+    `low` and `high` bound the typical values that the prediction is about.
+    """
+
+    seen: Observation
+    change: Change
+    reason: str
+    gain: float
+    low: float = -np.inf
+    high: float = np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class _Typical:
+    """The part of a histogram that a range should be made for, and what spoils the range."""
+
+    histogram: Histogram
+    reason: str = ""
+
+
+def recommendations(recording: Recording) -> tuple[Recommendation, ...]:
+    """What would gain at least `MIN_GAIN`, best first; at most one for each observer and module."""
+    found: dict[object, Recommendation] = {}
+    for seen in observations(recording):
+        for each in _for_value(recording, seen):
+            key = (each.change.modules, seen.role)
+            if each.gain >= MIN_GAIN and (key not in found or found[key].gain < each.gain):
+                found[key] = each
+    return tuple(sorted(found.values(), key=lambda each: -each.gain)[:FEW])
+
+
+def _for_value(recording: Recording, seen: Observation) -> Iterator[Recommendation]:
+    try:
+        present_grids(seen.reading)
+    except NothingToPredictError:
+        return
+    if seen.role == "weight":
+        yield from _weight_per_channel(recording, seen)
+    else:
+        yield from _better_range(recording, seen)
+
+
+def _weight_per_channel(recording: Recording, seen: Observation) -> Iterator[Recommendation]:
+    """A scale for all rows is that of the largest one."""
+    stats = weight_stats(recording, seen)
+    # Of a transposed convolution rows are input channels, which torch does not scale one by one.
+    if stats is None or len(seen.reading.scale) != 1 or "transpose" in seen.op:
+        return
+    compared = compare_channels(recording, seen, stats, seen.reading)
+    largest, median = max(stats.channel_abs_max), float(np.median(stats.channel_abs_max))
+    row = stats.channel_abs_max.index(largest)
+    if largest >= LARGE_ROW_RATIO * median:
+        ratio = f"{largest / median:.3g} times" if median else "the only one not 0,"
+        reason = f"row {row} is {ratio} the median row, and one scale for all has to reach it"
+    else:
+        reason = "rows of different size share one scale"
+    yield Recommendation(seen, compared.change, f"{reason}: a scale per channel", compared.gain)
+
+
+def _better_range(recording: Recording, seen: Observation) -> Iterator[Recommendation]:
+    """The best of the ranges that other observers would settle on, for the typical values."""
+    histogram = histogram_of(seen.reading)
+    if histogram is None:
+        return
+    typical = _typical(histogram, seen.reading)
+    best = _best(list(_candidates(recording, seen, typical.histogram)))
+    if best is None:
+        return
+    reason = typical.reason or _cut_off(best) or "its range fits its values badly"
+    low, high = typical.histogram.low, typical.histogram.high
+    remedy = f"{best.asked} ({best.predicted.low:.4g} … {best.predicted.high:.4g})"
+    yield Recommendation(seen, best.change, f"{reason}: {remedy}", best.gain, low, high)
+
+
+def _cut_off(best: WhatIf) -> str:
+    now = best.present
+    if now.clipped < SATURATED_SHARE:
+        return ""
+    return f"{now.clipped:.2%} of the values saturate at {now.low:.4g} … {now.high:.4g}"
+
+
+def _candidates(recording: Recording, seen: Observation, typical: Histogram) -> Iterator[WhatIf]:
+    reading = seen.reading
+    for name, class_name in OBSERVERS.items():
+        found = settled_range(reading, name)
+        if found is not None and class_name != reading.short_class:
+            choice = choice_like(reading, class_name)
+            grid = grid_for(reading, *found)
+            yield compare_grid(recording, seen, class_name, grid, choice, typical)
+    grid = grid_for(reading, typical.low, typical.high)
+    choice = fixed_choice(reading, grid)
+    yield compare_grid(recording, seen, "a fixed range", grid, choice, typical)
+
+
+def _best(candidates: list[WhatIf]) -> WhatIf | None:
+    """The fixed range, which is the last, only where it is a good deal better."""
+    *observers, fixed = candidates
+    best = max(observers, key=lambda each: each.gain, default=None)
+    if best is None or fixed.gain >= max(best.gain, 0.0) + FIXED_ADVANTAGE:
+        return fixed
+    return best
+
+
+def _typical(histogram: Histogram, reading: ObserverReading) -> _Typical:
+    """Without what a single batch, or a few values, brought in."""
+    whole = _reach(histogram.low, histogram.high)
+    spoilt = _spoilt_by_one_batch(histogram, reading)
+    if spoilt is not None:
+        return spoilt
+    low, high, share = _bulk(histogram)
+    fewest = FEWEST_BINS * (histogram.high - histogram.low) / len(histogram.counts)
+    if high - low < fewest or _reach(low, high) * OUTLIER_RATIO > whole:
+        return _Typical(histogram)
+    reason = (
+        f"{share:.3%} of the values reach to {histogram.low:.4g} … {histogram.high:.4g}, "
+        f"all others stay within {low:.4g} … {high:.4g}"
+    )
+    return _Typical(_within(histogram, low, high), reason)
+
+
+def _spoilt_by_one_batch(histogram: Histogram, reading: ObserverReading) -> _Typical | None:
+    """What all batches but one reach to, where that one reaches much further."""
+    pairs = list(zip(reading.batch_minimum, reading.batch_maximum, strict=True))
+    if len(pairs) < FEWEST_BATCHES:
+        return None
+    worst = max(range(len(pairs)), key=lambda batch: _reach(*pairs[batch]))
+    others = [pair for batch, pair in enumerate(pairs) if batch != worst]
+    low, high = min(low for low, _ in others), max(high for _, high in others)
+    if not 0 < OUTLIER_RATIO * _reach(low, high) <= _reach(*pairs[worst]):
+        return None
+    reason = (
+        f"batch {worst + 1} of {len(pairs)} alone reaches to {pairs[worst][0]:.4g} … "
+        f"{pairs[worst][1]:.4g}, all others stay within {low:.4g} … {high:.4g}"
+    )
+    return _Typical(_within(histogram, low, high), reason)
+
+
+def _reach(low: float, high: float) -> float:
+    """The width of a range, which always takes in 0."""
+    return max(high, 0.0) - min(low, 0.0)
+
+
+def _bulk(histogram: Histogram) -> tuple[float, float, float]:
+    """The narrowest range that leaves out at most `OUTLIER_SHARE`, and the share it leaves out."""
+    counts, edges = np.asarray(histogram.counts, dtype=np.float64), bin_edges(histogram)
+    total = counts.sum()
+    sums = np.concatenate([[0.0], np.cumsum(counts)])
+    most = OUTLIER_SHARE * total
+    # Of each number of bins left out below, the fewest that have to be kept.
+    begins = np.arange(np.searchsorted(sums, most, side="right"))
+    ends = np.searchsorted(sums, total - most + sums[begins], side="left")
+    widths = edges[ends] - edges[begins]
+    best = int(np.argmin(widths))
+    begin, end = int(begins[best]), int(ends[best])
+    left_out = float(total - (sums[end] - sums[begin])) / float(total)
+    return float(edges[begin]), float(edges[end]), left_out
+
+
+def _within(histogram: Histogram, low: float, high: float) -> Histogram:
+    edges = bin_edges(histogram)
+    begin, end = (int(np.argmin(np.abs(edges - bound))) for bound in (low, high))
+    return Histogram(histogram.counts[begin:end], float(edges[begin]), float(edges[end]))

@@ -1,0 +1,64 @@
+"""`recommend`: the changes that would help; the place where capture meets the rules."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from jitq_explore.diagnostics.recommend import recommendations
+from jitq_explore.snapshots.observations import observations
+from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.settling import histogram_of
+from jitq_explore.views.recommendation_table import recommendation_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from jitq_explore.capture.session import Session
+
+
+def recommend(session_or_recording: Session | Recording, inputs: Any = None) -> pd.DataFrame:
+    """The few changes of the qconfig that would gain most, a row each, best first.
+
+    `predicted_gain` is in dB of SQNR at the value, `reason` says what is wrong and what helps,
+    `write` is the Python that makes the qconfig dict, `change` is for `session.with_change`. With a
+    session each change is tried, one by one, in a new session: `gain_at_value` for the same values
+    as the prediction, `gain_at_output` at the model's output, the median over `inputs` (a list of
+    batches; without them the calibration data); `error` says why a change could not be tried.
+
+    A session that has not calibrated is run in a copy. Activations can be judged where histograms
+    of them were kept (a warning says so): by HistogramObserver, or `histograms=True`.
+    """
+    if isinstance(session_or_recording, Recording):
+        recording = session_or_recording
+        _warn_without_histograms(recording)
+        return recommendation_table(recording, recommendations(recording))
+    from jitq_explore.capture.gains import try_all
+
+    session = session_or_recording
+    if session.recording.mode == "on_device":
+        raise ValueError(
+            "on-device quantization takes a method, not modules: use a dynamic session"
+        )
+    if session.stages:
+        session = session.with_qconfig(session.qconfig_dict)
+        session.run()
+    _warn_without_histograms(session.recording)
+    found = recommendations(session.recording)
+    tried = try_all(session, [(r.change, r.seen, r.low, r.high) for r in found], inputs)
+    return recommendation_table(session.recording, found, tried)
+
+
+def _warn_without_histograms(recording: Recording) -> None:
+    blind = sum(
+        1
+        for seen in observations(recording)
+        if seen.role == "activation" and seen.reading.scale and histogram_of(seen.reading) is None
+    )
+    if blind:
+        warnings.warn(
+            f"{blind} activations have no histogram and were not judged: "
+            "Session.static(…, histograms=True) collects them",
+            UserWarning,
+            stacklevel=3,
+        )

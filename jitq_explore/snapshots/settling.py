@@ -1,0 +1,45 @@
+"""The range that one of torch's observers would have settled on, had it seen the same values."""
+
+from __future__ import annotations
+
+from jitq_explore.snapshots.observers import Histogram, ObserverReading
+from jitq_explore.snapshots.qparams import ranges_of
+
+OBSERVERS = {
+    "MinMax": "MinMaxObserver",
+    "MovingAverage": "MovingAverageMinMaxObserver",
+    "Histogram": "HistogramObserver",
+}
+"""Short names of the observers that can be asked for -> torch's classes."""
+
+QUANT_RANGES = {"quint8": (0, 255), "qint8": (-128, 127), "quint4x2": (0, 15)}
+"""dtype -> the integers that it has."""
+
+Range = tuple[float, float]
+
+
+def settled_range(reading: ObserverReading, observer: str) -> Range | None:
+    """The range for one of `OBSERVERS`; None where the recording does not hold what it takes.
+
+    MinMax takes the ends of the histogram, Histogram runs torch's search on it, MovingAverage goes
+    by the ends of each batch.
+    """
+    histogram = histogram_of(reading)
+    if histogram is None or (observer == "MovingAverage" and not reading.batch_minimum):
+        return None
+    lowest, highest = QUANT_RANGES.get(reading.dtype, QUANT_RANGES["quint8"])
+    return ranges_of(
+        histogram,
+        OBSERVERS[observer],
+        levels=highest - lowest + 1,
+        batch_minimum=reading.batch_minimum,
+        batch_maximum=reading.batch_maximum,
+    )
+
+
+def histogram_of(reading: ObserverReading) -> Histogram | None:
+    """The observer's own histogram, or the one collected beside it; None without any value."""
+    for histogram in (reading.histogram, reading.collected):
+        if histogram is not None and any(histogram.counts):
+            return histogram
+    return None
