@@ -29,10 +29,19 @@ def flatten(snapshot: Snapshot, method: str) -> Graph:
     return _Flattener(snapshot).run(method)
 
 
+def origins(snapshot: Snapshot, method: str) -> tuple[tuple[Graph, str], ...]:
+    """For every node of the flattened graph, in order, the body it was taken from and its id
+    there."""
+    flattener = _Flattener(snapshot)
+    flattener.run(method)
+    return tuple(flattener.taken)
+
+
 class _Flattener:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.nodes: list[Node] = []
+        self.taken: list[tuple[Graph, str]] = []
         self.values: dict[str, Value] = {}
         self.blocks: dict[str, Block] = {}
         self.lines: dict[str, str] = {}
@@ -133,6 +142,7 @@ class _Flattener:
             if node.kind == "prim::fork":
                 self.hand_on_modules(copy.inputs, self.blocks[block_id].inputs)
         self.nodes.append(copy)
+        self.taken.append((body, node.id))
 
     def hand_on_modules(self, given: tuple[str, ...], taken: tuple[str, ...]) -> None:
         """A fork's block takes what the fork is given: modules too."""
