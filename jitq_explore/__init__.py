@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from jitq_explore.capture.numerics import compare as compare
     from jitq_explore.capture.read_graph import read_graph as read_graph
     from jitq_explore.capture.recorder import record as record
     from jitq_explore.capture.session import Session as Session
@@ -37,6 +38,7 @@ _HOMES = {
     "Session": "capture.session",
     "StageRecord": "snapshots.recording",
     "channel_table": "views.tables",
+    "compare": "capture.numerics",
     "diff": "views.show",
     "diff_graphs": "views.show",
     "explore": "exploring",
@@ -58,6 +60,7 @@ __all__ = [
     "Session",
     "StageRecord",
     "channel_table",
+    "compare",
     "diff",
     "diff_graphs",
     "explore",

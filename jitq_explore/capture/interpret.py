@@ -156,6 +156,7 @@ class Program:
         return self.op(node)(inputs)
 
     def op(self, node: Node) -> Op:
+        """What the node computes."""
         found = self._ops.get(node.id)
         if found is None:
             found = self._ops[node.id] = op_of(node.kind, self._live[node.id])
@@ -172,12 +173,13 @@ class Program:
 
     def _live_nodes(self) -> dict[str, CppNode]:
         snapshot = self.model.snapshot
-        found = list(walk(self.model.module))
-        modules = {type_name(module): module for _, module in found}
+        # By path: the snapshot may be of a copy, whose classes are called otherwise.
+        by_path = dict(walk(self.model.module))
+        modules = {s.class_group: by_path[s.path] for s in snapshot.modules}
         bodies = {id(body): key for key, body in snapshot.bodies.items()}
         main = (snapshot.modules[0].class_group, self.method)
         bodies[id(snapshot.bodies[main])] = main
-        types = set(modules)
+        types = {type_name(module) for module in by_path.values()}
         live: dict[int, tuple[CppNode, ...]] = {}
         position: dict[int, dict[str, int]] = {}
         nodes = {}

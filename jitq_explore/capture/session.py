@@ -15,6 +15,7 @@ from torch.jit import ScriptModule
 from jitq_explore.capture import stages as passes
 from jitq_explore.capture.calls import counted_calls
 from jitq_explore.capture.hush import kept_warnings
+from jitq_explore.capture.interpret import LiveModel
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
     check_is_script_module,
@@ -30,8 +31,9 @@ from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Options, Stage
 from jitq_explore.capture.take import SnapshotTaker
 from jitq_explore.capture.torch_types import unoptimized, unwrapped, wrap
 from jitq_explore.capture.torch_version import require_supported_torch
+from jitq_explore.snapshots.numerics import Comparison
 from jitq_explore.snapshots.observers import ObserverReading
-from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
+from jitq_explore.snapshots.recording import INPUT, Recording, Snapshot, StageRecord
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,10 @@ _PASSES: dict[str, Stage] = {
     )
     for stage in pipeline
 }  # fmt: skip
+
+KEPT_LIVE = ("fold_conv_bn", "insert_quant_dequant")
+"""Stages after which the numbers can differ and whose model no later stage has: kept, so that
+`jq.compare` can run them."""
 
 NEVER_CALLED = (
     "the calibration function never called the model: no observer has seen anything "
@@ -238,6 +244,34 @@ class Session:
         """A new session on the same float model and data with another qconfig dict."""
         return Session(wrap(self._float._c), replace(self._plan, qconfig_dict=qconfig_dict))
 
+    @property
+    def live_stages(self) -> tuple[str, ...]:
+        """The stages whose models can still be run: those that are kept, and the last one."""
+        last = self.recording.names[-1:]
+        return (*(name for name in self._kept if name not in last), *last)
+
+    def live(self, stage: str) -> LiveModel:
+        """The model as a stage left it, to be run; never to be changed.
+
+        Of all stages there are "input" and `live_stages`; KeyError for any other.
+        """
+        if stage == INPUT:
+            module, snapshot = self._float._c, self.recording.input
+            return LiveModel(snapshot, module, module._get_method(snapshot.method_name).graph)
+        if stage in self._kept:
+            return self._kept[stage]
+        if stage not in self.live_stages:
+            raise KeyError(f"stage {stage!r} cannot be run (must be one of {self.live_stages})")
+        return self._live_now()
+
+    def engine(self) -> contextlib.AbstractContextManager[None]:
+        """While open, the quantized backend is that of the session."""
+        return _engine(self._plan.engine)
+
+    def store(self, numerics: Comparison) -> None:
+        """Put what was measured into the recording."""
+        self._log.recording = replace(self.recording, numerics=numerics)
+
     def __repr__(self) -> str:
         done = ", ".join(self.recording.names) or "nothing yet"
         return f"<Session {self._plan.mode}: done {done}; to come {', '.join(self.stages) or '-'}>"
@@ -260,6 +294,7 @@ class Session:
                 warnings=tuple(self._warnings),
             )
         self._log = RunLog(recording, taker)
+        self._kept: dict[str, LiveModel] = {}
 
     def _check_can_go_on(self) -> None:
         failed = self.recording.error
@@ -286,6 +321,14 @@ class Session:
         self._module = self._log.watch(
             stage.name, lambda watched: stage.apply(self._module, self._options), read
         )
+        if stage.name in KEPT_LIVE:
+            self._kept[stage.name] = self._live_now()
+
+    def _live_now(self) -> LiveModel:
+        last = self.recording.last
+        # A copy, since quant_finalize rewrites the graph of the module that it is given.
+        graph = self._module._c._get_method(last.main_method).graph.copy()
+        return LiveModel(last, self._module._c, graph)
 
     def _calibrate(self) -> None:
         module, plan, taker = self._module, self._plan, self._log.taker

@@ -13,6 +13,7 @@ from functools import cached_property
 from jitq_explore.snapshots.flatten import flatten
 from jitq_explore.snapshots.graph import Graph
 from jitq_explore.snapshots.modules import ModuleState
+from jitq_explore.snapshots.numerics import Comparison
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.pause import collector_paused
 
@@ -163,7 +164,7 @@ class Recording:
 
     `mode` is one of "static", "dynamic", "on_device"; `qconfig` maps each key of the qconfig dict
     to the printed QConfig ("None" for None); `planned` names all stages of the run, `stages` holds
-    those that have run, the failing one included, in order.
+    those that have run, the failing one included, in order. `numerics` is what `jq.compare` measured.
     """
 
     mode: str
@@ -178,6 +179,7 @@ class Recording:
     preserved_attrs: tuple[str, ...] = ()
     method_name: str = "forward"
     warnings: tuple[str, ...] = ()
+    numerics: Comparison | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
