@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.recording import Recording as Recording
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
+    from jitq_explore.views.numerics_table import numerics_table as numerics_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
     from jitq_explore.views.tables import channel_table as channel_table
@@ -45,6 +46,7 @@ _HOMES = {
     "lineage": "snapshots.lineage",
     "lineage_table": "views.lineage_table",
     "load": "snapshots.archive",
+    "numerics_table": "views.numerics_table",
     "observer_table": "views.tables",
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
@@ -67,6 +69,7 @@ __all__ = [
     "lineage",
     "lineage_table",
     "load",
+    "numerics_table",
     "observer_table",
     "quant_node_table",
     "read_graph",

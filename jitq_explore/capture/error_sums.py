@@ -11,6 +11,10 @@ from torch import Tensor
 from jitq_explore.snapshots.numerics import decibels
 
 
+EXACT = 100.0
+"""Decibels that a channel without any error counts as in a mean."""
+
+
 def _dot(x: Tensor, y: Tensor) -> float:
     """The sum of products; in double precision where single overflows."""
     found = float(torch.dot(x, y))
@@ -34,13 +38,16 @@ class ErrorSums:
     max_abs: float = 0.0
     elements: int = 0
     batches: int = 0
+    last_signal: float = 0.0
+    last_noise: float = 0.0
 
     def add(self, x: Tensor, y: Tensor) -> None:
         """Both as real numbers, of one shape."""
         x, y = x.reshape(-1), y.reshape(-1).to(x.dtype)
         error = y - x
-        self.signal += _dot(x, x)
-        self.noise += _dot(error, error)
+        self.last_signal, self.last_noise = _dot(x, x), _dot(error, error)
+        self.signal += self.last_signal
+        self.noise += self.last_noise
         self.other += _dot(y, y)
         error.abs_()
         self.absolute += float(error.sum())
@@ -76,18 +83,17 @@ class OwnSums:
     signal: float = 0.0
     noise: float = 0.0
     inherited_noise: float = 0.0
-    channel_signal: Tensor | None = None
-    channel_noise: Tensor | None = None
+    channels: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.empty(0),) * 2)
     beyond: int = 0
     quantized: int = 0
-    known: bool = field(default=False)
+    known: bool = False
 
     def add(self, x: Tensor, y: Tensor, r: Tensor, quantized: Tensor, axis: int) -> None:
         """`quantized` is the tensor that y was taken from, `axis` the dimension of channels."""
         self.known = True
-        flat = r.reshape(-1)
-        inherited = flat - x.reshape(-1)
-        self.inherited_noise += _dot(inherited, inherited)
+        if r is not x:
+            inherited = r.reshape(-1) - x.reshape(-1)
+            self.inherited_noise += _dot(inherited, inherited)
         self._add_channels(r, (y - r).to(r.dtype), axis)
         if quantized.is_quantized and quantized.qscheme() in _PER_TENSOR:
             self.quantized += r.numel()
@@ -95,13 +101,10 @@ class OwnSums:
 
     def _add_channels(self, r: Tensor, error: Tensor, axis: int) -> None:
         signal, noise = _square_sums(r, axis), _square_sums(error, axis)
-        if self.channel_signal is None or len(self.channel_signal) != len(signal):
-            self.channel_signal, self.channel_noise = signal, noise
+        if len(self.channels[0]) == len(signal):
+            self.channels = self.channels[0] + signal, self.channels[1] + noise
         else:
-            self.channel_signal, self.channel_noise = (
-                self.channel_signal + signal,
-                self.channel_noise + noise,
-            )
+            self.channels = signal, noise
         self.signal += float(signal.sum())
         self.noise += float(noise.sum())
 
@@ -115,15 +118,19 @@ class OwnSums:
         return decibels(signal, self.inherited_noise) if self.known else math.nan
 
     @property
-    def cost(self) -> float:
-        """The share of the signal that the own error takes, averaged over channels."""
-        if self.channel_signal is None or self.channel_noise is None:
+    def channel_sqnr(self) -> float:
+        """The mean over channels of the own error in dB, each between 0 and `EXACT`.
+
+        Channels that are always zero do not count.
+        """
+        if not self.known:
             return math.nan
-        loud = self.channel_signal > 0
-        if not bool(loud.any()):
-            return 0.0 if self.noise == 0 else 1.0
-        shares = self.channel_noise[loud] / self.channel_signal[loud]
-        return float(shares.nan_to_num(1.0).clamp(max=1.0).mean())
+        signal, noise = self.channels
+        live = signal > 0
+        if not bool(live.any()):
+            return EXACT if self.noise == 0 else 0.0
+        ratio = signal[live] / noise[live]
+        return float((10 * ratio.log10()).nan_to_num(0.0, EXACT).clamp(0.0, EXACT).mean())
 
     @property
     def saturated(self) -> float:
@@ -136,10 +143,17 @@ _PER_TENSOR = (torch.per_tensor_affine, torch.per_tensor_symmetric)
 
 
 def _square_sums(tensor: Tensor, axis: int) -> Tensor:
+    """The sum of squares of each channel."""
     if tensor.dim() < 2:
-        return (tensor.double() ** 2).sum().reshape(1)
-    others = [k for k in range(tensor.dim()) if k != axis % tensor.dim()]
-    return torch.linalg.vector_norm(tensor, dim=others).double() ** 2
+        lengths: Tensor = torch.linalg.vector_norm(tensor).reshape(1, 1)
+    elif axis == -1:
+        channels = tensor.shape[-1]
+        lengths = torch.linalg.vector_norm(tensor.reshape(-1, channels), dim=0, keepdim=True)
+    else:
+        # First over what lies side by side in memory.
+        rows = tensor.reshape(len(tensor), tensor.shape[axis], -1)
+        lengths = torch.linalg.vector_norm(rows, dim=2)
+    return lengths.double().square().sum(0)
 
 
 def _beyond(r: Tensor, quantized: Tensor) -> int:

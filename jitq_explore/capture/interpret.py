@@ -21,7 +21,6 @@ from jitq_explore.capture.operators import Op, op_of
 from jitq_explore.capture.read_graph import live_body
 from jitq_explore.capture.read_modules import type_name, walk
 from jitq_explore.capture.torch_types import CppGraph, CppModule, CppNode
-from jitq_explore.snapshots.flatten import origins
 from jitq_explore.snapshots.graph import OBSERVE, Block, Graph, Node
 from jitq_explore.snapshots.recording import Snapshot
 
@@ -113,31 +112,23 @@ class Program:
     @cached_property
     def written(self) -> frozenset[str]:
         """Ids of the nodes that fetch an attribute which is changed in place or assigned."""
-        assigned = {
-            str(node.attributes["name"])
-            for node in self.graph.nodes
-            if node.kind == "prim::SetAttr"
-        }
-        found = {
-            node.id
-            for node in self.graph.nodes
-            if node.kind == "prim::GetAttr" and str(node.attributes["name"]) in assigned
-        }
+        names = {n.attributes["name"] for n in self.graph.nodes if n.kind == "prim::SetAttr"}
         for node in self.graph.nodes:
             for value in _changed_by(node):
                 maker = self.graph.producers.get(value)
                 while maker is not None and maker.kind != "prim::GetAttr" and maker.inputs:
                     maker = self.graph.producers.get(maker.inputs[0])
                 if maker is not None and maker.kind == "prim::GetAttr":
-                    found.add(maker.id)
-        return frozenset(found)
+                    names.add(maker.attributes["name"])
+        fetches = self.graph.find("prim::GetAttr")
+        return frozenset(node.id for node in fetches if node.attributes["name"] in names)
 
     def run(self, arguments: Sequence[Any]) -> Run:
         """Run on one call's arguments, the model itself left out; returns the graph's outputs.
 
-        InterpreterError for a node that fails.
+        The arguments stay what they are. InterpreterError for a node that fails.
         """
-        return _Run(self).go(arguments)
+        return _Run(self).go(_own_copies(arguments) if self.writes else arguments)
 
     def outputs(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
         """The same to the end, nothing looked at."""
@@ -183,7 +174,7 @@ class Program:
         live: dict[int, tuple[CppNode, ...]] = {}
         position: dict[int, dict[str, int]] = {}
         nodes = {}
-        for k, (body, body_id) in enumerate(origins(snapshot, self.method)):
+        for k, (body, body_id) in enumerate(snapshot.origins(self.method)):
             if id(body) not in live:
                 group, method = bodies[id(body)]
                 own = self.model.graph if (group, method) == main else None
@@ -193,6 +184,17 @@ class Program:
                 position[id(body)] = {node.id: place for place, node in enumerate(body.nodes)}
             nodes[f"n{k}"] = live[id(body)][position[id(body)][body_id]]
         return nodes
+
+
+def _own_copies(value: Any) -> Any:
+    """The same with tensors of its own: an op may write into them."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, tuple | list):
+        return type(value)(_own_copies(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _own_copies(item) for key, item in value.items()}
+    return value
 
 
 def changes_in_place(node: Node) -> bool:

@@ -21,7 +21,7 @@ from jitq_explore.capture.interpret import Event, InterpreterError, Program, Rou
 from jitq_explore.capture.session import Session
 from jitq_explore.snapshots.counterparts import Counterpart, Counterparts, Recipe
 from jitq_explore.snapshots.graph import Graph, Node
-from jitq_explore.snapshots.lineage import module_of, source_of
+from jitq_explore.snapshots.lineage import source_of
 from jitq_explore.snapshots.numerics import (
     BranchTaken,
     Comparison,
@@ -29,7 +29,11 @@ from jitq_explore.snapshots.numerics import (
     OutputError,
     StageFailure,
 )
+from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import INPUT
+
+_ROUNDING = 1e-10
+"""Of a value's energy: what an error of less is counted as made here, without a second look."""
 
 _SAME_NUMBERS = ("insert_observers", "calibrate")
 """Stages that only observe: compared when asked for."""
@@ -50,7 +54,12 @@ def compare(session: Session, inputs: Any, stages: Sequence[str] | None = None) 
     float model does not take; it names the batch.
     """
     names = _checked_stages(session, stages)
-    with session.engine(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with (
+        session.engine(),
+        torch.no_grad(),
+        torch.random.fork_rng(devices=[]),
+        collector_paused(),
+    ):
         result = _Comparison(session, names).run(inputs)
     session.store(result)
     return result
@@ -159,7 +168,9 @@ class _Lane:
         self.graph = self.program.graph
         self.pairs = Counterparts(float_graph, self.graph)
         self.depths = _Depths(self.graph)
+        # What the recipes may need, and as they were last followed.
         self.recipes = {name: self.pairs.recipe(pair) for name, pair in self.pairs.pairs.items()}
+        self.followed: dict[str, Recipe | None] = {}
         self.sums = {name: _Sums() for name in self.pairs.pairs}
         self.outputs: dict[str, ErrorSums] = {}
         self.branches: list[BranchTaken] = []
@@ -174,6 +185,16 @@ class _Lane:
                 names.add(self.pairs.name_of(name) or "")
         return frozenset(names)
 
+    def recipe(self, pair: Counterpart, taken: Mapping[str, int]) -> Recipe | None:
+        """The recipe for a value, given the branches that the float run has last taken."""
+        known = self.followed.get(pair.float_value)
+        if known is not None and all(taken[name] == k for name, k in known.branches.items()):
+            return known
+        if self.recipes[pair.float_value] is None:
+            return None
+        found = self.followed[pair.float_value] = self.pairs.recipe(pair, taken)
+        return found
+
     def start(self, batch: int, arguments: Sequence[Any]) -> None:
         self.batch = batch
         self.values = _Values()
@@ -182,7 +203,6 @@ class _Lane:
         self.alive = True
         self.failed = False
         self.results: tuple[Any, ...] | None = None
-        arguments = _own_copies(arguments) if self.program.writes else arguments
         self.events = self.program.run(arguments)
         for name, value in zip(self.graph.inputs[1:], arguments, strict=True):
             if name in self.wanted:
@@ -309,8 +329,8 @@ class _Comparison:
         for lane in self.lanes:
             lane.start(batch, arguments)
         self.batch = batch
+        self.taken: dict[str, int] = {}
         self.values = _Values()
-        arguments = _own_copies(arguments) if self.program.writes else arguments
         for name, value in zip(self.graph.inputs[1:], arguments, strict=True):
             self.put(name, (), value)
             self.compare_value(name, (), value)
@@ -334,6 +354,7 @@ class _Comparison:
             if event.ended:
                 self.compare_value(name, event.rounds, value)
         if event.taken is not None:
+            self.taken[event.node.id] = event.taken
             self.compare_way(event)
         if event.ended:
             self.release(event.node.id, event.rounds)
@@ -392,18 +413,20 @@ class _Comparison:
         if sums.counted_in != lane.batch:
             sums.counted_in = lane.batch
             sums.error.batches += 1
-        own = self.remake(lane, pair, rounds) if pair.float_node else x
+        # Within rounding error there is nothing to tell apart.
+        same = sums.error.last_noise <= _ROUNDING * sums.error.last_signal
+        own = x if same or not pair.float_node else self.remake(lane, pair, rounds)
         if own is not None and own.shape == x.shape:
             sums.own.add(x, y, real(own), other, _channel_axis(pair, x))
 
     def remake(self, lane: _Lane, pair: Counterpart, rounds: Rounds) -> Tensor | None:
         """What the float ops make of the lane's own values."""
-        recipe = lane.recipes[pair.float_value]
+        recipe = lane.recipe(pair, self.taken)
         found = self.ingredients(lane, recipe, rounds) if recipe is not None else None
         if recipe is None or found is None:
             return None
         for node in recipe.steps:
-            inputs = [found[recipe.aliases.get(name, name)] for name in node.inputs]
+            inputs = [found[recipe.place(name)] for name in node.inputs]
             found.update(zip(node.outputs, self.program.compute(node, inputs), strict=False))
         made = found[pair.float_value]
         return made if isinstance(made, Tensor) else None
@@ -487,18 +510,21 @@ class _Comparison:
         return max((chain[level].id for chain in chains), key=position.__getitem__)
 
     def rows(self, lane: _Lane) -> Iterable[ErrorRow]:
-        position = {node.id: k for k, node in enumerate(self.graph.nodes)}
         ordered = sorted(
             lane.pairs.pairs.values(),
-            key=lambda pair: position[pair.float_node.id] if pair.float_node else -1,
+            key=lambda pair: lane.pairs.position[pair.float_node.id] if pair.float_node else -1,
         )
         for pair in ordered:
             sums = lane.sums[pair.float_value]
-            if sums.error.elements:
+            if sums.error.elements and _is_told(lane, pair):
                 yield self.row(lane, pair, sums)
 
+    def user_of(self, value: str) -> Node | None:
+        """The first op that takes an input of the model."""
+        return next(iter(self.graph.consumers.get(value, ())), None)
+
     def row(self, lane: _Lane, pair: Counterpart, sums: _Sums) -> ErrorRow:
-        at = (self.recording, lane.stage, pair.node)
+        first = pair.float_nodes[0] if pair.float_nodes else self.user_of(pair.float_value)
         return ErrorRow(
             stage=lane.stage,
             node=pair.node.id,
@@ -507,12 +533,12 @@ class _Comparison:
             float_node=pair.float_node.id if pair.float_node else "",
             float_value=pair.float_value,
             float_kinds=tuple(node.kind for node in pair.float_nodes),
-            module=pair.float_node.module_path if pair.float_node else module_of(*at),
-            source=source_of(*at),
+            module=pair.float_nodes[0].module_path if pair.float_nodes else "",
+            source=source_of(self.recording, INPUT, first) if first else "",
             sqnr=sums.error.sqnr,
             own_sqnr=sums.own.sqnr,
             inherited_sqnr=sums.own.inherited_sqnr(sums.error.signal),
-            own_cost=sums.own.cost,
+            own_channel_sqnr=sums.own.channel_sqnr,
             max_abs=sums.error.max_abs,
             mean_abs=sums.error.mean_abs,
             cosine=sums.error.cosine,
@@ -520,6 +546,12 @@ class _Comparison:
             elements=sums.error.elements,
             batches=sums.error.batches,
         )
+
+
+def _is_told(lane: _Lane, pair: Counterpart) -> bool:
+    """Whether a pair makes a row: an op of the model that its inputs go into."""
+    unpacked = pair.node.kind.startswith("prim::") and pair.seen == pair.value
+    return not unpacked and pair.float_value not in lane.pairs.independent
 
 
 def _output(lane: _Lane, name: str) -> OutputError:
@@ -545,17 +577,6 @@ def _channel_axis(pair: Counterpart, x: Tensor) -> int:
     last."""
     convolved = any("conv" in node.kind for node in pair.float_nodes)
     return 1 if x.dim() >= 4 or (convolved and x.dim() == 3) else -1
-
-
-def _own_copies(value: Any) -> Any:
-    """The same with tensors of its own: an op may write into them."""
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, tuple | list):
-        return type(value)(_own_copies(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _own_copies(item) for key, item in value.items()}
-    return value
 
 
 def _tensors(value: Any, name: str = "") -> Iterable[tuple[str, Tensor]]:

@@ -51,7 +51,7 @@ def _registered(schema: str, outputs: int) -> Op:
 
 def _graph_of(node: CppNode) -> Op:
     """A function of one node, for the kinds without a schema."""
-    graph = torch._C.Graph()
+    graph: Any = torch._C.Graph()
     values: dict[str, Any] = {}
     for value in node.inputs():
         name = value.debugName()

@@ -51,13 +51,22 @@ class Recipe:
 
     `steps` are float nodes, in order. Their inputs are results of earlier steps, values of `theirs`
     (names in the float graph, whose counterparts are to be taken) or of `ours` (taken from the
-    float run: constants, weights, numbers). `aliases` maps what an If hands on to what it is.
+    float run: constants, weights, numbers, whatever does not depend on the model's inputs).
+    `aliases` maps what an If hands on to what it is; `branches` are the Ifs for which that depends
+    on the run, each with the branch that was assumed.
     """
 
     steps: tuple[Node, ...]
     theirs: tuple[str, ...]
     ours: tuple[str, ...]
     aliases: Mapping[str, str]
+    branches: Mapping[str, int]
+
+    def place(self, name: str) -> str:
+        """The value that a name stands for."""
+        while name in self.aliases:
+            name = self.aliases[name]
+        return name
 
 
 class Counterparts:
@@ -86,6 +95,11 @@ class Counterparts:
         return self.inputs.get(float_value) or self._carried.get(float_value)
 
     @cached_property
+    def position(self) -> Mapping[str, int]:
+        """Id of a node of the float graph -> its place in it."""
+        return {node.id: k for k, node in enumerate(self.before.nodes)}
+
+    @cached_property
     def control(self) -> Mapping[str, Node]:
         """Id of an If or a Loop of the float graph -> its counterpart."""
         return {
@@ -95,12 +109,38 @@ class Counterparts:
             if len(match.before[0].blocks) == len(match.after[0].blocks)
         }
 
-    def recipe(self, pair: Counterpart) -> Recipe | None:
-        """How the float ops make the pair's value from its nearest counterparts; None where they
-        cannot."""
+    def recipe(self, pair: Counterpart, taken: Mapping[str, int] | None = None) -> Recipe | None:
+        """How the float ops make the pair's value from its nearest counterparts.
+
+        `taken` maps the id of each If that has run to its branch; without it the recipe lists
+        what any branches would need, and is not to be followed. None where it cannot be made.
+        """
         if pair.float_node is None:
-            return Recipe((), (pair.float_value,), (), {})
-        return _Recipes(self, self._old, pair).write()
+            return Recipe((), (pair.float_value,), (), {}, {})
+        return _Recipes(self, self._old, pair.float_node, taken).write()
+
+    @cached_property
+    def independent(self) -> frozenset[str]:
+        """The values of the float graph that no tensor given to the model goes into."""
+        graph = self.before
+        dependent = set(graph.inputs[1:])
+        handed: dict[str, list[str]] = {}
+        for block in graph.blocks.values():
+            owner = graph.by_id[block.owner]
+            for name in block.outputs:
+                handed.setdefault(name, []).extend((*owner.outputs, *block.inputs))
+        waiting = list(dependent)
+        while waiting:
+            name = waiting.pop()
+            reached = list(handed.get(name, ()))
+            for user in graph.consumers.get(name, ()):
+                reached.extend(user.outputs)
+                reached.extend(n for block in user.blocks for n in graph.blocks[block].inputs)
+            for other in reached:
+                if other not in dependent and _HOLDS_TENSORS.search(graph.values[other].type):
+                    dependent.add(other)
+                    waiting.append(other)
+        return frozenset(graph.values.keys() - dependent)
 
     @cached_property
     def _quantized(self) -> Mapping[str, str]:
@@ -123,7 +163,7 @@ class Counterparts:
     @cached_property
     def _carried(self) -> Mapping[str, str]:
         """What a round of a float loop is given -> the same in the other graph."""
-        found = {}
+        found: dict[str, str] = {}
         for owner, other in self.control.items():
             for mine, theirs in zip(self.before.by_id[owner].blocks, other.blocks, strict=True):
                 names = self.before.blocks[mine].inputs, self.after.blocks[theirs].inputs
@@ -169,23 +209,26 @@ def _ends(nodes: tuple[Node, ...], side: Side) -> tuple[Node, ...]:
 
 
 class _Recipes:
-    """Writes the recipe of one value."""
+    """Writes the recipe of what one node makes."""
 
-    def __init__(self, pairs: Counterparts, side: Side, pair: Counterpart) -> None:
-        self.pairs, self.side, self.pair = pairs, side, pair
+    def __init__(
+        self, pairs: Counterparts, side: Side, node: Node, taken: Mapping[str, int] | None
+    ) -> None:
+        self.pairs, self.side, self.node, self.taken = pairs, side, node, taken
         self.graph = pairs.before
         self.steps: dict[str, Node] = {}
         self.theirs: dict[str, None] = {}
         self.ours: dict[str, None] = {}
         self.aliases: dict[str, str] = {}
+        self.branches: dict[str, int] = {}
 
     def write(self) -> Recipe | None:
-        assert self.pair.float_node is not None
-        if not self.make(self.pair.float_node):
+        if not self.make(self.node):
             return None
-        position = {node.id: k for k, node in enumerate(self.graph.nodes)}
-        steps = sorted(self.steps.values(), key=lambda node: position[node.id])
-        return Recipe(tuple(steps), tuple(self.theirs), tuple(self.ours), self.aliases)
+        steps = sorted(self.steps.values(), key=lambda node: self.pairs.position[node.id])
+        return Recipe(
+            tuple(steps), tuple(self.theirs), tuple(self.ours), self.aliases, self.branches
+        )
 
     def make(self, node: Node) -> bool:
         """Add the op that makes a value, and all that it needs."""
@@ -197,6 +240,7 @@ class _Recipes:
         return all(self.need(name) for name in node.inputs)
 
     def need(self, name: str) -> bool:
+        """Add what makes a value, as near as can be; whether it can be had."""
         origin = self.side.origin(name)
         if origin != name:
             self.aliases[name] = origin
@@ -207,5 +251,23 @@ class _Recipes:
         if self.pairs.name_of(name) is not None:
             self.theirs[name] = None
             return True
+        if name in self.pairs.independent:
+            self.ours[name] = None
+            return True
         maker = self.graph.producers.get(name)
+        if maker is not None and maker.kind == "prim::If":
+            return self.need_result(maker, name)
         return maker is not None and self.make(maker)
+
+    def need_result(self, branching: Node, name: str) -> bool:
+        """What an If hands on is what its branch made."""
+        place = branching.outputs.index(name)
+        results = [self.graph.blocks[block].outputs[place] for block in branching.blocks]
+        if self.taken is None:
+            found = [self.need(result) for result in results]
+            return any(found)
+        if branching.id not in self.taken:
+            return False
+        branch = self.branches[branching.id] = self.taken[branching.id]
+        self.aliases[name] = results[branch]
+        return self.need(results[branch])

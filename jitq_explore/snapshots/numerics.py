@@ -26,10 +26,10 @@ class ErrorRow:
     `sqnr` is the whole error, made up of two. Let r be what the float ops make of the inputs that
     the op has *after the stage*: `own_sqnr` sets y against r (the error made here), and
     `inherited_sqnr` sets r against x (what came with the inputs). NaN where r cannot be computed.
-    `own_cost` is the share of the signal that the own error takes, 0 to 1, averaged over channels:
-    one loud channel cannot hide that all others are lost. `saturated` is the share of elements
-    beyond what the quantized type can hold by more than half a step, NaN where the value is not
-    quantized. `max_abs` and `mean_abs` are absolute errors in real numbers.
+    `own_channel_sqnr` is `own_sqnr` of each channel, averaged (each from 0 to 100 dB): one loud
+    channel cannot hide that all others are lost. `saturated` is the share of elements of r beyond
+    what the quantized type can hold by more than half a step, NaN where the value is not quantized.
+    `max_abs` and `mean_abs` are absolute errors in real numbers.
     """
 
     stage: str
@@ -44,7 +44,7 @@ class ErrorRow:
     sqnr: float
     own_sqnr: float
     inherited_sqnr: float
-    own_cost: float
+    own_channel_sqnr: float
     max_abs: float
     mean_abs: float
     cosine: float
@@ -128,11 +128,12 @@ class Comparison:
     def rank(self, stage: str | None = None) -> tuple[ErrorRow, ...]:
         """The rows of a stage (default: the last), those first whose own error costs most.
 
-        Rows whose own error is unknown are left out.
+        By the lower one of `own_sqnr` and `own_channel_sqnr`. Rows whose own error is unknown are
+        left out.
         """
         rows = self.at(stage or self.stages[-1])
-        known = [row for row in rows if not math.isnan(row.own_cost)]
-        return tuple(sorted(known, key=lambda row: (-row.own_cost, row.own_sqnr)))
+        known = [row for row in rows if not math.isnan(row.own_sqnr)]
+        return tuple(sorted(known, key=lambda row: min(row.own_sqnr, row.own_channel_sqnr)))
 
     def at(self, stage: str) -> tuple[ErrorRow, ...]:
         """The rows of a stage; KeyError names the stages that were compared."""
