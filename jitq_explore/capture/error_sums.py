@@ -10,7 +10,6 @@ from torch import Tensor
 
 from jitq_explore.snapshots.numerics import decibels
 
-
 EXACT = 100.0
 """Decibels that a channel without any error counts as in a mean."""
 
