@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jitq_explore.capture.read_graph import read_graph as read_graph
     from jitq_explore.capture.recorder import record as record
     from jitq_explore.capture.session import Session as Session
+    from jitq_explore.capture.turn import Stopped as Stopped
     from jitq_explore.exploring import explore as explore
     from jitq_explore.snapshots.archive import load as load
     from jitq_explore.snapshots.archive import save as save
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.lineage import lineage as lineage
     from jitq_explore.snapshots.recording import Recording as Recording
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
+    from jitq_explore.views.html import to_html as to_html
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
     from jitq_explore.views.numerics_table import numerics_table as numerics_table
     from jitq_explore.views.show import diff as diff
@@ -38,6 +40,7 @@ _HOMES = {
     "Recording": "snapshots.recording",
     "Session": "capture.session",
     "StageRecord": "snapshots.recording",
+    "Stopped": "capture.turn",
     "channel_table": "views.tables",
     "compare": "capture.numerics",
     "diff": "views.show",
@@ -53,6 +56,7 @@ _HOMES = {
     "record": "capture.recorder",
     "save": "snapshots.archive",
     "stage_table": "views.tables",
+    "to_html": "views.html",
 }
 
 __all__ = [
@@ -61,6 +65,7 @@ __all__ = [
     "Recording",
     "Session",
     "StageRecord",
+    "Stopped",
     "channel_table",
     "compare",
     "diff",
@@ -76,6 +81,7 @@ __all__ = [
     "record",
     "save",
     "stage_table",
+    "to_html",
 ]
 
 

@@ -14,7 +14,8 @@ from torch import nn
 
 from jitq_explore import __version__
 from jitq_explore.capture.named_qconfigs import DYNAMIC, STATIC, make_qconfig
-from jitq_explore.cli import find_tour, main
+from jitq_explore.cli import main
+from jitq_explore.cli.lab import find_tour
 from jitq_explore.snapshots.archive import load, save
 
 
@@ -87,6 +88,17 @@ def test_record_then_show(files, capsys, options, last_stage):
     assert last_stage in capsys.readouterr().out
 
 
+def test_report_writes_a_page(files, capsys):
+    run("record model.pt --dynamic -o one.jitq")
+    run("record model.pt --dynamic --qconfig float16_dynamic -o two.jitq")
+    capsys.readouterr()
+    assert run("report one.jitq -o page.html") == 0
+    assert "page.html" in capsys.readouterr().out
+    assert Path("page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert run("report one.jitq --other two.jitq -o both.html") == 0
+    assert "one: dynamic" in Path("both.html").read_text(encoding="utf-8")
+
+
 def test_every_batch_calibrates(files):
     run("record model.pt --inputs inputs.pt -o run.jitq")
     assert load("run.jitq")["calibrate"].batches == 4
@@ -127,6 +139,10 @@ def test_what_was_seen_before_a_failure_is_kept(files, fails):
         ("record model.pt --dynamic -o model.pt", "overwrite"),
         ("show nothing.jitq", "nothing.jitq"),
         ("show model.pt", "model.pt"),
+        ("report nothing.jitq -o page.html", "nothing.jitq"),
+        ("report model.pt -o nowhere/page.html", "nowhere"),
+        ("report model.pt -o model.pt", "overwrite"),
+        ("report model.pt --other no_list.pt -o no_list.pt", "overwrite"),
         ("demo -o model.pt", "model.pt"),
     ],
 )
@@ -137,7 +153,9 @@ def test_bad_input_is_said_in_one_line(files, fails, command, message):
     assert not Path("run.jitq").exists()
 
 
-@pytest.mark.parametrize("command", ["", "dmeo", "record", "show", "record model.pt --dynamic"])
+@pytest.mark.parametrize(
+    "command", ["", "dmeo", "record", "show", "record model.pt --dynamic", "report run.jitq"]
+)
 def test_so_are_mistyped_commands(capsys, command):
     with pytest.raises(SystemExit) as ended:
         run(command)
@@ -168,11 +186,17 @@ def test_names_in_a_recording_cannot_steer_the_terminal(demo, tmp_path, capsys):
     assert not {"\x1b", "\x07", "\u202e"} & set(said)
 
 
-def test_show_needs_no_torch(demo):
-    program = "import sys; sys.modules['torch'] = None; from jitq_explore.cli import main; main()"
-    command = [sys.executable, "-c", program, "show", f"{demo.folder}/digits.jitq"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "insert_observers" in done.stdout
+@pytest.mark.parametrize(
+    ("command", "said"), [("show", "insert_observers"), ("report -o page.html", "page.html")]
+)
+def test_reading_needs_no_torch(demo, tmp_path, command, said):
+    program = "import sys; sys.modules['torch'] = None; from jitq_explore.cli import main; sys.exit(main())"
+    arguments = [*command.split(), f"{demo.folder.resolve()}/digits.jitq"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert said in done.stdout
 
 
 def test_version(capsys):

@@ -31,6 +31,7 @@ from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Options, Stage
 from jitq_explore.capture.take import SnapshotTaker
 from jitq_explore.capture.torch_types import unoptimized, unwrapped, wrap
 from jitq_explore.capture.torch_version import require_supported_torch
+from jitq_explore.capture.turn import Stopped, Turn, Watcher
 from jitq_explore.snapshots.numerics import Comparison
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import INPUT, Recording, Snapshot, StageRecord
@@ -85,11 +86,14 @@ class Session:
 
     Make one with `Session.static`, `Session.dynamic` or `Session.on_device`. The given model is
     never changed: everything happens to an independent copy.
+
+    It may be run in any thread, by one at a time; whoever else tries meanwhile gets a RuntimeError.
     """
 
     def __init__(self, model: ScriptModule, plan: _Plan) -> None:
         require_supported_torch()
         self._plan = plan
+        self._turn = Turn()
         self._warnings: list[str] = []
         self._options = _options(model, plan, self._warnings)
         self._float = _independent_copy(model)
@@ -198,14 +202,37 @@ class Session:
         """What was seen so far. Frozen: it does not grow when the session goes on."""
         return self._log.recording
 
+    @property
+    def qconfig_dict(self) -> dict[str, Any]:
+        """A copy of the qconfig dict that the session was made with."""
+        return dict(self._plan.qconfig_dict)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a stage is running, in whatever thread."""
+        return self._turn.is_held
+
     def step(self) -> StageRecord:
         """Run the next stage and return its record.
 
         A stage that fails is recorded with its error, which is raised; then only `back` goes on.
-        RuntimeError when no stage is left, or when the last one failed.
+        RuntimeError when no stage is left, when the last one failed, or while another thread runs
+        the session. `Stopped` for a calibration that was stopped, which counts as a failure.
         """
+        with self._turn.taken():
+            return self._step()
+
+    def _step(self) -> StageRecord:
         self._check_can_go_on()
         name = self.stages[0]
+        self._turn.begin(name)
+        try:
+            self._run_stage(name)
+        finally:
+            self._turn.tell(lambda watcher: watcher.ended())
+        return self.recording.stages[-1]
+
+    def _run_stage(self, name: str) -> None:
         with _engine(self._plan.engine):
             if name == CALIBRATE:
                 self._calibrate()
@@ -213,18 +240,37 @@ class Session:
                 self._run_on_device(name)
             else:
                 self._run_pass(_PASSES[name])
-        return self.recording.stages[-1]
 
     def run(self, until: str | None = None) -> Recording:
         """Run to the end, or through the stage named `until`; return the recording.
 
-        ValueError for a name that is not a stage to come.
+        ValueError for a name that is not a stage to come; else what `step` raises. `Stopped` when
+        it was stopped between two stages: `run` or `step` then go on as if nothing had been.
         """
         if until is not None and until not in self.stages:
             raise ValueError(f"unknown stage {until!r} (must be one of {list(self.stages)})")
+        with self._turn.taken():
+            return self._run(until)
+
+    def _run(self, until: str | None) -> Recording:
         while self.stages and not (until and until in self.recording):
-            self.step()
+            if self._turn.is_to_stop:
+                raise Stopped(f"stopped before stage {self.stages[0]!r}; session.run() goes on")
+            self._step()
         return self.recording
+
+    def stop(self) -> None:
+        """Ask the stage that is running, in whatever thread, to end; there it raises `Stopped`.
+
+        A calibration ends before its next batch and is recorded as failed, with what its observers
+        have seen; `back` takes it back. A pass cannot be interrupted: the run ends after it. Does
+        nothing while nothing runs.
+        """
+        self._turn.stop()
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell the watcher of every stage and batch from now on; it is held weakly."""
+        self._turn.add_watcher(watcher)
 
     def back(self, to: str | None = None) -> Recording:
         """Take back the last stage, or all stages after the one named `to` ("input": all).
@@ -237,8 +283,10 @@ class Session:
             to = done[-2] if len(done) > 1 else "input"
         if to != "input" and to not in done:
             raise ValueError(f"unknown stage {to!r} (must be one of {['input', *done]})")
-        self._start()
-        return self.run(until=to) if to != "input" else self.recording
+        with self._turn.taken():
+            self._start()
+            self._turn.tell(lambda watcher: watcher.ended())
+            return self._run(until=to) if to != "input" else self.recording
 
     def with_qconfig(self, qconfig_dict: Mapping[str, Any]) -> Session:
         """A new session on the same float model and data with another qconfig dict."""
@@ -335,13 +383,29 @@ class Session:
         if plan.run_fn is None:
             raise RuntimeError("this session has no calibration function")
         run_fn = plan.run_fn
+        stopped: list[Stopped] = []
+
+        def check() -> None:
+            if self._turn.is_to_stop:
+                stopped.append(Stopped("the calibration was stopped; session.back() takes it back"))
+                raise stopped[0]
 
         def feed(watched: Watched) -> None:
             # The optimising executor would recompile for every new shape and profile; over a few
             # batches that costs far more than it saves. The results are the same.
-            counted = counted_calls(module, plan.run_args, watched, progress=plan.progress)
+            counted = counted_calls(
+                module,
+                plan.run_args,
+                watched,
+                progress=plan.progress,
+                before_call=check,
+                after_call=self._tell_fed,
+            )
             with unoptimized(), counted:
                 run_fn(module, *plan.run_args)
+            # The loop may have taken the exception for a bad batch.
+            if stopped:
+                raise stopped[0]
             if not watched.batches:
                 watched.messages.append(NEVER_CALLED)
                 warnings.warn(NEVER_CALLED, UserWarning, stacklevel=levels_to_caller())
@@ -353,6 +417,9 @@ class Session:
             read_failed=lambda before: taker.retake_observers(module, before),
             keep_warnings=False,
         )
+
+    def _tell_fed(self, done: int, total: int | None) -> None:
+        self._turn.tell(lambda watcher: watcher.fed(CALIBRATE, done, total))
 
     def _run_on_device(self, name: str) -> None:
         module, method = self._module, self._plan.method_name

@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import secrets
 import struct
 import zipfile
 import zlib
@@ -30,6 +29,7 @@ from jitq_explore.snapshots.consistency import problems
 from jitq_explore.snapshots.flat import CodecError, Flat
 from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.writing import check_target, replace_file
 
 FORMAT = "jitq_explore recording"
 VERSION = 1
@@ -57,10 +57,7 @@ def save(recording: Recording, path: str | os.PathLike[str]) -> Path:
     if not isinstance(recording, Recording):
         raise TypeError(f"save takes a Recording, not {type(recording).__name__}")
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot save {path}: it is a folder, name a file in it")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot save {path}: create the folder {path.parent} first")
+    check_target(path)
     problem = next(problems(recording), None)
     if problem is not None:
         raise ArchiveError(f"cannot save {path}: {problem}")
@@ -69,7 +66,7 @@ def save(recording: Recording, path: str | os.PathLike[str]) -> Path:
             content = _zipped(_members(encode(recording)))
     except ValueError as error:  # a CodecError, or an integer of thousands of digits
         raise ArchiveError(f"cannot save {path}: {error}") from error
-    _replace(path, content)
+    replace_file(path, content)
     return path
 
 
@@ -109,18 +106,6 @@ def _zipped(members: Mapping[str, bytes]) -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
     return buffer.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the file and rename: a reader, or a crash, never meets half a file."""
-    target = Path(os.path.realpath(path))  # through a link to what it points to
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _content(path: Path, max_bytes: int) -> bytes:

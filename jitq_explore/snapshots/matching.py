@@ -43,8 +43,10 @@ class Pair:
 
 def match_nodes(before: Graph, after: Graph) -> tuple[Pair, ...]:
     """Pairs in the order of the nodes before; no node is in two of them. Deterministic."""
-    if before is after:
-        return tuple(Pair((n,), (n,), "the very same graph", 1.0) for n in before.nodes)
+    # Equal is enough: a recording that was saved and loaded shall tell what it told before.
+    if before is after or before == after:
+        same = zip(before.nodes, after.nodes, strict=True)
+        return tuple(Pair((old,), (new,), "the very same graph", 1.0) for old, new in same)
     old, new = Side.of(before), Side.of(after)
     propagation = Propagation(old, new)
     propagation.run()

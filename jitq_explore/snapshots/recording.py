@@ -1,7 +1,8 @@
 """`Recording`: what was seen of one quantization run, stage by stage.
 
 This is the object everything else turns on: `capture` makes it, tables, drawings, diagnoses and
-widgets read it. It holds no torch object and is saved to a file and read back without torch.
+widgets read it. It holds no torch object and is saved to a file and read back without torch. It
+holds megabytes of graphs, so what is printed of it is short: a notebook prints what a cell ends in.
 """
 
 from __future__ import annotations
@@ -90,6 +91,9 @@ class Snapshot:
         """Observer's module path -> what it had seen."""
         return {reading.path: reading for reading in self.observers}
 
+    def __repr__(self) -> str:
+        return f"<Snapshot of {len(self.modules)} modules, {len(self.observers)} observers>"
+
     @property
     def method_names(self) -> tuple[str, ...]:
         """The model's own compiled methods."""
@@ -153,6 +157,10 @@ class StageRecord:
     messages: tuple[str, ...] = ()
     steps: tuple[StageRecord, ...] = ()
 
+    def __repr__(self) -> str:
+        how = f"failed: {self.error}" if self.error else "changed" if self.changed else "no change"
+        return f"<StageRecord {self.name}: {how}, {self.seconds:.3g} s>"
+
     @cached_property
     def changed(self) -> bool:
         """Whether any graph, or what any observer had seen, differs (names of values do not
@@ -203,6 +211,9 @@ class Recording:
     def error(self) -> StageError | None:
         """The error that ended the run, if one did."""
         return self.stages[-1].error if self.stages else None
+
+    def __repr__(self) -> str:
+        return f"<Recording {self.mode}: {', '.join(self.names) or 'nothing has run'}>"
 
     def __getitem__(self, name: str) -> StageRecord:
         for stage in self.stages:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from jitq_explore.snapshots.diff import Match
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.views import labels
-from jitq_explore.views.boxes import Role, Status, Tally, region_label, region_path
+from jitq_explore.views.boxes import Region, Role, Status, Tally, region_label, region_path
 from jitq_explore.views.domains import is_dequantize, is_quantize
 from jitq_explore.views.folds import Folding, Stand, path_of
 from jitq_explore.views.printable import printable, shorten, shorten_end
@@ -78,6 +78,8 @@ class Stage:
         self.contents = reel.contents[number]
         self.old_contents = reel.contents[number - 1] if number else self.contents
         self.removed = {node.id for node in self.scene.diff.removed} if self.scene.diff else set()
+        self.cards: dict[tuple[str, int], Card | None] = {}
+        self.captions: dict[Region, tuple[str, Status]] | None = None
         self.has_kernels = any(node.kind.startswith("quantized::") for node in self.scene.drawn)
 
     @staticmethod

@@ -48,7 +48,6 @@ class Film:
     _drawn: dict[tuple[int, Side, int | None], str] = field(
         default_factory=dict, init=False, repr=False
     )
-    _stages: dict[tuple[int, Side], Stage] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _home(self) -> Mapping[str, str]:
@@ -138,9 +137,7 @@ class Film:
         return self.stages.index(stage)
 
     def _stage(self, number: int, side: Side = Side.UNION) -> Stage:
-        if (number, side) not in self._stages:
-            self._stages[number, side] = Stage.seen(self.reel, number, side)
-        return self._stages[number, side]
+        return _stages_of(self.reel)[number, side]
 
     def _cards(self, number: int, side: Side = Side.UNION) -> dict[str, Card]:
         return cards_of(self._stage(number, side), self.stands)
@@ -234,11 +231,7 @@ def _too_late(boxes: int, seconds: float) -> str:
 def _laid_out(
     reel: Reel, folds: Folds, stands: tuple[Stand, ...], timeout: float, problem: str
 ) -> Film:
-    stages = {
-        (number, side): Stage.seen(reel, number, side)
-        for number in range(len(reel.scenes))
-        for side in Side
-    }
+    stages = _stages_of(reel)
     home = _homes(stands)
     edges = [
         {(home[t], home[h]) for t, h in wires if home[t] != home[h]} for wires in reel.wires
@@ -259,18 +252,42 @@ def _laid_out(
         _caption_widths(unions),
         timeout,
     )
-    return Film(reel, folds, stands, laid, routes, problem, stages)
+    return Film(reel, folds, stands, laid, routes, problem)
+
+
+def _stages_of(reel: Reel) -> Mapping[tuple[int, Side], Stage]:
+    """The stages, seen from all sides, made once: whatever is folded, they are the same."""
+    found = reel.__dict__.get("_stages")
+    if found is None:
+        numbers = range(len(reel.scenes))
+        found = {(n, side): Stage.seen(reel, n, side) for n in numbers for side in Side}
+        reel.__dict__["_stages"] = found
+    assert isinstance(found, dict)
+    return found
 
 
 def cards_of(stage: Stage, stands: Iterable[Stand]) -> dict[str, Card]:
     """Id of each box that is there, or was before -> what is written in it."""
-    folding = Folding.of(stage.reel)
-    cards = ((stand.id, stage.card(stand, folding)) for stand in stands)
+    cards = ((stand.id, _card(stage, stand)) for stand in stands)
     return {box: card for box, card in cards if card is not None}
+
+
+def _card(stage: Stage, stand: Stand) -> Card | None:
+    """Made once: most boxes are there in many fold states."""
+    key = stand.id, len(stand.places)  # a row of alike modules is called as its first
+    if key not in stage.cards:
+        stage.cards[key] = stage.card(stand, Folding.of(stage.reel))
+    return stage.cards[key]
 
 
 def captions_of(stage: Stage) -> dict[Region, tuple[str, Status]]:
     """What is written on the frame of each region of which anything is there."""
+    if stage.captions is None:
+        stage.captions = _captions_of(stage)
+    return stage.captions
+
+
+def _captions_of(stage: Stage) -> dict[Region, tuple[str, Status]]:
     folding = Folding.of(stage.reel)
     found = {}
     for path, region in folding.regions.items():

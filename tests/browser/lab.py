@@ -63,6 +63,12 @@ class OpenNotebook:
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.wait_for_function(_ALL_CELLS_RAN, timeout=seconds * 1000, polling=250)
 
+    def run_cell(self, source: str) -> str:
+        """Run this in the last cell -> what it printed."""
+        self.page.evaluate(_RUN_IN_LAST_CELL, source)
+        outputs = self.page.evaluate(_OUTPUTS_OF_LAST_CELL)
+        return "".join(output.get("text", "") for output in outputs)
+
     @property
     def errors(self) -> list[str]:
         """The errors that cells ended with."""
@@ -105,6 +111,17 @@ _OPEN = """async (name) => {
 _OUTPUTS = """() => window.jupyterapp.shell.currentWidget.content.widgets
     .filter(cell => cell.model.type === 'code')
     .flatMap(cell => cell.model.outputs.toJSON())"""
+
+_RUN_IN_LAST_CELL = """async (source) => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    notebook.activeCellIndex = notebook.widgets.length - 1;
+    notebook.deselectAll();
+    notebook.activeCell.model.sharedModel.setSource(source);
+    await window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+
+_OUTPUTS_OF_LAST_CELL = """() =>
+    window.jupyterapp.shell.currentWidget.content.widgets.at(-1).model.outputs.toJSON()"""
 
 # A code cell that has run has a number; one that waits or runs has none, or a star.
 _ALL_CELLS_RAN = """() => {

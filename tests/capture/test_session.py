@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import warnings
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,8 +16,10 @@ from fingerprints import fingerprint
 from nets import NETS, torchscript
 from runs import FBGEMM, calibrate, session
 from torch.ao.quantization import QConfigMapping, default_dynamic_qconfig
+from tqdm import tqdm
 
 import jitq_explore as jq
+from jitq_explore.capture import calls
 
 torchs = importlib.import_module("torch.ao.quantization.quantize_jit")
 
@@ -70,6 +76,13 @@ def test_the_stages_of_a_static_run_and_what_each_says_it_changed():
     assert recording["calibrate"].batches == 2
     with pytest.raises(RuntimeError, match="every stage has run"):
         run.step()
+
+
+def test_what_a_cell_ends_in_is_printed_in_a_line():
+    run = session("mlp")
+    assert repr(run.step()).startswith("<StageRecord fold_conv_bn: ")
+    assert repr(run.recording) == "<Recording static: fold_conv_bn>"
+    assert repr(run.recording.last).startswith("<Snapshot of 3 modules")
 
 
 def test_debug_stops_before_fusing_and_until_stops_after_a_stage():
@@ -224,3 +237,133 @@ def test_the_live_model_can_be_run_before_and_after_every_stage(mode):
         run.module(*one_batch)
         run.step()
     run.module(*one_batch)
+
+
+# Stopped, watched, run by one at a time -----------------------------------------------------------
+
+
+class Diary:
+    """A watcher that writes down what it is told, and may do something at an entry."""
+
+    def __init__(self, at=None, do=lambda: None):
+        self.entries, self.at, self.do = [], at, do
+
+    def note(self, *entry):
+        self.entries.append(entry)
+        if entry == self.at:
+            self.do()
+
+    def began(self, stage):
+        self.note("began", stage)
+
+    def fed(self, stage, done, total):
+        self.note("fed", done, total)
+
+    def ended(self):
+        self.note("ended")
+
+    def rested(self):
+        self.note("rested")
+
+
+def skips_what_fails(model, batches):
+    for batch in batches:
+        with contextlib.suppress(Exception):
+            model(*batch)
+
+
+def swallows_all(model, batches):
+    for batch in batches:
+        with contextlib.suppress(BaseException):
+            model(*batch)
+
+
+def test_a_watcher_is_told_of_every_stage_and_batch():
+    run, diary = session("mlp"), Diary()
+    run.watch(diary)
+    run.run(until="calibrate")
+    began = [("began", name) for name in STATIC[:3]]
+    fed = [("fed", 1, 2), ("fed", 2, 2)]
+    assert diary.entries == [
+        began[0], ("ended",), began[1], ("ended",), began[2], *fed, ("ended",), ("rested",)
+    ]  # fmt: skip
+
+
+def test_a_watcher_that_fails_harms_nothing_and_one_nobody_keeps_is_gone():
+    run, diary = session("mlp"), Diary(("ended",), lambda: 1 / 0)
+    run.watch(diary)
+    assert run.run().names == STATIC
+    gone = weakref.ref(diary)
+    del diary
+    assert gone() is None
+
+
+@pytest.mark.parametrize("calibrate", [calibrate, skips_what_fails, swallows_all])
+def test_a_stopped_calibration_keeps_what_it_saw(calibrate):
+    spec = NETS["mlp"]
+    run = jq.Session.static(
+        torchscript(spec, "scripted"), {"": FBGEMM}, calibrate, [spec.inputs(4)]
+    )
+    diary = Diary(("fed", 2, 4), run.stop)
+    run.watch(diary)
+    with pytest.raises(jq.Stopped, match="calibration was stopped"):
+        run.run()
+    last = run.recording.stages[-1]
+    assert (last.name, last.batches, last.error.type) == ("calibrate", 2, "Stopped")
+    assert all(reading.calibrated for reading in last.after.observers)
+    diary.at = None
+    assert run.back().names == STATIC[:2]
+    assert run.run()["calibrate"].batches == 4
+
+
+def test_a_run_stopped_between_stages_simply_goes_on():
+    run = session("mlp")
+    diary = Diary(("began", "insert_observers"), run.stop)
+    run.watch(diary)
+    with pytest.raises(KeyboardInterrupt, match="stopped before stage 'calibrate'"):
+        run.run()
+    assert run.recording.names == STATIC[:2]
+    assert run.recording.error is None
+    diary.at = None
+    assert run.run().names == STATIC
+
+
+def test_a_stop_while_nothing_runs_is_forgotten():
+    run = session("mlp")
+    run.stop()
+    assert run.run().names == STATIC
+
+
+@pytest.mark.parametrize("again", [jq.Session.step, jq.Session.run, jq.Session.back])
+def test_a_busy_session_refuses_others(again):
+    spec, refused = NETS["mlp"], []
+
+    def calibrate(model, batches):
+        for batch in batches:
+            model(*batch)
+            with ThreadPoolExecutor(1) as other:
+                refused.append(str(other.submit(again, run).exception()))
+
+    run = jq.Session.static(torchscript(spec, "scripted"), {"": FBGEMM}, calibrate, [spec.inputs()])
+    assert run.run().names == STATIC
+    assert not run.is_busy
+    assert len(refused) == 2
+    assert all("busy: stage 'calibrate' is running" in text for text in refused)
+
+
+def test_a_calibration_in_another_thread_shows_no_bar(monkeypatch):
+    shown = []
+
+    class Bar(tqdm):
+        def __init__(self, *args, disable, **more):
+            shown.append(not disable)
+            super().__init__(*args, **more, disable=True)
+
+    monkeypatch.setattr(calls, "tqdm", Bar)
+    monkeypatch.setattr(
+        calls.sys, "stderr", SimpleNamespace(isatty=lambda: True, flush=lambda: None)
+    )
+    session("mlp").run()
+    with ThreadPoolExecutor(1) as other:
+        other.submit(session("mlp").run).result()
+    assert shown == [True, False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import random
 import subprocess
@@ -125,7 +126,7 @@ def test_save_says_which_field_holds_what_it_should_not(path):
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(saved, monkeypatch):
     before = saved.read_bytes()
-    monkeypatch.setattr(archive.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         save(recording(snapshot(branch())), saved)
     assert saved.read_bytes() == before

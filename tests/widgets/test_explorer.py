@@ -1,360 +1,436 @@
-"""The explorer driven from Python as a browser drives it: `button.click()`, `box.value = …`."""
+"""The explorer as a page meets it: messages in, messages out. No browser, no kernel."""
 
 from __future__ import annotations
 
-import re
+import json
 import subprocess
 import sys
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import ipywidgets
 import pytest
 import torch
 from nets import NETS, torchscript
-from torch.ao.quantization import default_dynamic_qconfig, get_default_qconfig
+from runs import FBGEMM, recorded, session
+from torch.ao.quantization import default_dynamic_qconfig
 
 import jitq_explore as jq
-from jitq_explore.snapshots.recording import Recording, StageError
-from jitq_explore.views import plan
-from jitq_explore.views.render import RenderError, RenderTimeout
-from jitq_explore.widgets.explorer import Explorer
+from jitq_explore.snapshots.recording import StageError
 
 STATIC = (
     "fold_conv_bn", "insert_observers", "calibrate", "insert_quant_dequant", "quant_finalize",
     "constant_propagation", "dce",
 )  # fmt: skip
-HOSTILE = "</script><img src=x onerror=alert(1)>"
-
-OBSERVERS, QUANT_NODES, TEXT, MESSAGES = range(4)
 
 
-def run_batches(model, batches):
-    for batch in batches:
-        model(*batch)
+class Page:
+    """What the browser's side of an explorer would send and hear."""
 
+    def __init__(self, explorer) -> None:
+        self.explorer, self.heard = explorer, []
+        explorer.send = lambda content: self.heard.append(json.loads(json.dumps(content)))
 
-def static_session(calibrate=run_batches) -> jq.Session:
-    spec = NETS["residual"]
-    return jq.Session.static(
-        torchscript(spec, "scripted"),
-        {"": get_default_qconfig("fbgemm")},
-        calibrate,
-        [spec.inputs(3)],
-        engine="fbgemm",
-        progress=False,
-    )
+    def say(self, **content) -> None:
+        self._comes({"method": "custom", "content": content})
 
+    def set_state(self, **changes) -> None:
+        state = {**self.explorer.state, **changes}
+        self._comes({"method": "update", "state": {"state": state}, "buffer_paths": []})
 
-@pytest.fixture(scope="module")
-def recording() -> Recording:
-    return static_session().run()
+    def _comes(self, data) -> None:
+        self.explorer._handle_msg({"content": {"data": data}, "buffers": []})
+
+    def ask(self, kind, **arguments):
+        self.say(ask=kind, id=7, **arguments)
+        (answer,) = [message for message in self.heard if message.get("id") == 7]
+        self.heard.remove(answer)
+        return answer["answer"]
+
+    def do(self, name, **more) -> dict:
+        """Carry out an action -> the event that says that nothing runs any more."""
+        self.heard.clear()
+        self.say(do=name, **more)
+        self.wait()
+        return self.heard[-1]
+
+    def wait(self) -> None:
+        self.explorer._live.runner.wait(60)
+
+    def events(self, name) -> list[dict]:
+        return [message for message in self.heard if message.get("event") == name]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return tuple(stage["name"] for stage in self.ask("run")["stages"])
 
 
 @pytest.fixture
-def explorer(recording) -> Explorer:
-    return jq.explore(recording)
+def page() -> Page:
+    """Of a recording."""
+    return Page(jq.explore(recorded("mlp")))
 
 
 @pytest.fixture
-def live() -> Explorer:
-    return jq.explore(static_session())
+def live() -> Page:
+    """Of a session that has not begun."""
+    return Page(jq.explore(session("mlp")))
 
 
-def open_tab(explorer: Explorer, tab: int) -> str:
-    explorer.tabs.selected_index = tab
-    return explorer.tabs.children[tab].value
-
-
-def strip(explorer: Explorer) -> dict[str, str]:
-    """Stage -> what stands beneath its name."""
-    return dict(label.split("\n") for label, _ in explorer.strip.options)
-
-
-def rows(table: str) -> int:
-    return table.count("<tr") - 1
-
-
-# Stepping -----------------------------------------------------------------------------------------
-
-
-def test_the_strip_has_every_stage_with_what_it_did(explorer, recording):
-    diff = jq.diff(recording, "fold_conv_bn", "insert_observers")
-    assert tuple(strip(explorer)) == ("input", *STATIC)
-    assert f"+{len(diff.added)}" in strip(explorer)["insert_observers"]
-    assert strip(explorer)["calibrate"] == "3 batches"
-    assert strip(explorer)["constant_propagation"] == "no change"
-    assert "nodes" in strip(explorer)["input"]
-
-
-def test_a_finished_run_begins_with_its_first_stage(explorer):
-    assert explorer.selection.stage == "fold_conv_bn"
-    assert explorer.strip.value == "fold_conv_bn"
-
-
-def test_the_stage_to_begin_with_can_be_named(recording):
-    assert jq.explore(recording, "calibrate").strip.value == "calibrate"
-    with pytest.raises(ValueError, match=r"unknown stage 'nope' \(must be one of \['input', 'fold"):
-        jq.explore(recording, stage="nope")
-
-
-def test_next_and_previous_step_to_the_ends(explorer):
-    explorer.previous_button.click()
-    assert explorer.selection.stage == "input"
-    assert explorer.previous_button.disabled
-    for stage in STATIC:
-        explorer.next_button.click()
-        assert explorer.strip.value == stage
-        assert "<svg" in explorer.drawing.value
-    assert explorer.next_button.disabled
-
-
-def test_choosing_a_stage_shows_it(explorer):
-    explorer.strip.value = "insert_quant_dequant"
-    assert explorer.selection.stage == "insert_quant_dequant"
-    assert "+ quantize → dequantize" in explorer.drawing.value
-    assert re.search(r"jitq-added[^>]*>\+ \d+ added", explorer.summary.value)
-
-
-def test_the_input_is_drawn_alone(explorer):
-    explorer.strip.value = "input"
-    assert "The model as it was given" in explorer.summary.value
-    assert "<svg" in explorer.drawing.value
-    assert "graph(" in open_tab(explorer, TEXT)
-
-
-def test_a_stage_that_leaves_the_graph_alone_says_so(explorer):
-    explorer.strip.value = "calibrate"
-    assert "the graph stays as it is; 3 batches fed to" in explorer.summary.value
-    explorer.strip.value = "constant_propagation"
-    assert "changed nothing" in explorer.summary.value
-
-
-def test_all_stages_share_one_layout(recording, monkeypatch):
-    made = []
-    render = plan.render_svg
-    monkeypatch.setattr(plan, "render_svg", lambda *a: made.append(a) or render(*a))
-    explorer = jq.explore(replace(recording))
-    for stage in STATIC:
-        explorer.strip.value = stage
-    assert len(made) == 1
-
-
-def test_modules_fold_and_unfold(explorer):
-    explorer.strip.value = "insert_quant_dequant"
-    whole = explorer.drawing.value.count('class="node')
-    explorer.fold_box.value = "fold:block1"
-    assert explorer.drawing.value.count('class="node') < whole
-    assert "1 module is folded" in explorer.caption.value
-    assert explorer.fold_box.label == "1 of 2 folded"
-    explorer.next_button.click()
-    assert 'id="m-block1" class="node' in explorer.drawing.value
-    explorer.fold_box.value = "unfold:block1"
-    assert explorer.fold_box.label == "0 of 2 folded"
-
-
-def test_what_is_far_from_changes_is_faint(explorer):
-    explorer.strip.value = "quant_finalize"
-    explorer.reach_box.value = 0
-    few = explorer.drawing.value.count('opacity="0.2"')
-    explorer.reach_box.value = 2
-    assert 0 <= explorer.drawing.value.count('opacity="0.2"') < few
-
-
-def test_zooming_sends_no_drawing_again(explorer):
-    drawing = explorer.drawing.value
-    explorer.zoom_box.index = 4
-    assert explorer.zoom_box.label == "150 %"
-    assert "* 1.5px" in explorer.highlight.value
-    assert explorer.drawing.value is drawing
-
-
-def test_the_legend_has_the_colours_of_the_drawings(explorer):
-    drawings = ""
-    for stage in STATIC:
-        explorer.strip.value = stage
-        drawings += explorer.drawing.value
-    look = explorer.children[0].value
-    for status in ("added", "removed", "changed"):
-        drawn = re.search(rf'<path class="{status}" .*?fill="(#\w+)"', drawings)
-        assert drawn is not None
-        assert f".jitq-{status} {{ background: {drawn[1]}" in look
-
-
-# Tabs ---------------------------------------------------------------------------------------------
-
-
-def test_the_tables_are_those_of_the_recording(explorer, recording):
-    assert rows(open_tab(explorer, OBSERVERS)) == len(jq.observer_table(recording))
-    assert rows(open_tab(explorer, QUANT_NODES)) == len(jq.quant_node_table(recording))
-
-
-def test_nodes_that_the_stage_inserted_are_marked(explorer, recording):
-    table = jq.quant_node_table(recording)
-    explorer.strip.value = "insert_quant_dequant"
-    marked = open_tab(explorer, QUANT_NODES).count("jitq-here")
-    assert marked == (table["inserted_by"] == "insert_quant_dequant").sum() > 0
-
-
-def test_observers_that_saw_nothing_stand_out(live):
-    live.step_button.click()
-    live.step_button.click()
-    assert "15 observers not calibrated" in open_tab(live, OBSERVERS)
-    live.step_button.click()
-    assert "not calibrated" not in open_tab(live, OBSERVERS)
-
-
-def test_the_text_is_that_of_the_difference(explorer):
-    explorer.strip.value = "insert_observers"
-    assert re.search(r"jitq-line-added\">\+ .*jitq::observe", open_tab(explorer, TEXT))
-
-
-def test_messages_are_counted(recording):
-    stage = replace(recording["dce"], messages=("one", "two", "two"))
-    explorer = jq.explore(replace(recording, stages=(stage,)))
-    assert explorer.tabs.titles[MESSAGES] == "Messages (3)"
-    assert "two</div>" not in open_tab(explorer, MESSAGES)
-    assert "two (×2)</div>" in explorer.messages.value
-
-
-# Filter -------------------------------------------------------------------------------------------
-
-
-def test_the_filter_keeps_the_rows_that_match(explorer, recording):
-    table = jq.observer_table(recording)
-    explorer.filter_box.value = "WEIGHT block1"
-    expected = ((table["role"] == "weight") & table["module"].str.startswith("block1")).sum()
-    assert 0 < rows(open_tab(explorer, OBSERVERS)) == expected
-    explorer.filter_box.value = ""
-    assert rows(explorer.observers.value) == len(table)
-
-
-def test_the_filter_counts_and_highlights_nodes(explorer, recording):
-    explorer.strip.value = "insert_observers"
-    explorer.filter_box.value = "jitq::observe"
-    graph = recording["insert_observers"].after.graph()
-    observers = [node for node in graph.nodes if node.is_observer]
-    assert f"<b>{len(observers)} of " in explorer.count.value
-    for node in observers:
-        box = explorer.drawn.film.box_of("insert_observers", node.id)
-        assert f'[id="{box}"]' in explorer.highlight.value
-
-
-def test_a_node_in_a_folded_module_is_found_there(explorer):
-    explorer.strip.value = "insert_observers"
-    explorer.fold_box.value = "fold all"
-    explorer.filter_box.value = "observe block1.conv1"
-    assert "folded away" in explorer.count.value
-    assert '[id="m-block1' in explorer.highlight.value
-
-
-def test_a_changed_node_is_found_by_what_it_was(explorer):
-    explorer.strip.value = "quant_finalize"
-    explorer.filter_box.value = "aten::linear"
-    assert explorer.page.find("aten::linear", explorer.drawn).nodes
-    assert "jitq-drawing" in explorer.highlight.value
-
-
-def test_a_filter_without_a_match_hides_nothing(explorer):
-    explorer.filter_box.value = "no such node"
-    assert "<b>0 of " in explorer.count.value
-    assert "opacity" not in explorer.highlight.value
-    assert rows(open_tab(explorer, OBSERVERS)) == 0
-
-
-# A live session -----------------------------------------------------------------------------------
-
-
-def test_a_session_is_run_from_the_explorer(live):
-    assert tuple(strip(live)) == ("input",)
-    assert live.step_button.description == "Run next: fold_conv_bn"
-    live.step_button.click()
-    assert live.selection.stage == "fold_conv_bn"
-    live.run_button.click()
-    assert tuple(strip(live)) == ("input", *STATIC)
-    assert live.selection.stage == "dce"
-    assert live.step_button.disabled
-    assert live.run_button.disabled
-
-
-def test_a_recording_cannot_be_run(explorer):
-    assert explorer.step_button not in walk(explorer)
-
-
-def walk(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from walk(child)
-
-
-def test_a_failing_stage_is_shown_and_nothing_is_raised(capfd):
-    def calibrate(model, batches):
-        warnings.warn("an odd batch", stacklevel=1)
-        for number, batch in enumerate(batches):
-            if number == 2:
-                raise ValueError(f"broken {HOSTILE}")
-            model(*batch)
-
-    explorer = jq.explore(static_session(calibrate))
-    explorer.run_button.click()
-    assert strip(explorer)["calibrate"] == "✖ failed"
-    assert explorer.selection.stage == "calibrate"
-    assert "calibrate failed" in explorer.summary.value
-    assert "2 batches" in explorer.summary.value
-    assert "an odd batch" in explorer.status.value
-    assert explorer.tabs.titles[MESSAGES] == "✖ Error"
-    assert "Traceback" in open_tab(explorer, MESSAGES)
-    assert explorer.step_button.disabled
-    assert HOSTILE not in explorer.summary.value + explorer.messages.value
-    assert not capfd.readouterr().err
-
-
-def test_an_interrupt_ends_the_run_not_the_explorer():
-    def calibrate(model, batches):
-        raise KeyboardInterrupt
-
-    explorer = jq.explore(static_session(calibrate))
-    explorer.run_button.click()
-    assert strip(explorer)["calibrate"] == "✖ failed"
-
-
-def test_stages_run_elsewhere_are_taken_in(live):
-    session = live._run
-    session.step()
-    live.step_button.click()
-    assert tuple(strip(live)) == ("input", *STATIC[:2])
-
-
-def test_a_failed_run_begins_with_its_failure(recording):
-    failed = replace(recording["calibrate"], error=StageError("ValueError", "no"))
-    stages = (*recording.stages[:2], failed)
-    assert jq.explore(replace(recording, stages=stages)).selection.stage == "calibrate"
-
-
-# Other runs, other input --------------------------------------------------------------------------
-
-
-def test_every_mode_can_be_explored():
+def calibrated_by(calibrate, batches=4) -> jq.Session:
     spec = NETS["mlp"]
-    qconfig = {"": default_dynamic_qconfig}
-    dynamic = jq.Session.dynamic(torchscript(spec, "scripted"), qconfig).run()
-    (inputs,) = spec.inputs(1)
-    on_device = jq.Session.on_device(torchscript(spec, "scripted"), qconfig, inputs=inputs).run()
-    for run in (dynamic, on_device):
-        explorer = jq.explore(run)
-        while not explorer.next_button.disabled:
-            explorer.next_button.click()
-            assert "<svg" in explorer.drawing.value
-        assert rows(open_tab(explorer, QUANT_NODES)) > 0
+    model = torchscript(spec, "scripted")
+    return jq.Session.static(model, {"": FBGEMM}, calibrate, [spec.inputs(batches)])
 
 
-def test_a_saved_recording_needs_no_torch(recording, tmp_path):
+IDLE = {"event": "idle", "problem": "", "said": []}
+
+
+# Asks ---------------------------------------------------------------------------------------------
+
+
+def test_a_recording_is_asked_about(page):
+    run = page.ask("run")
+    assert (run["live"], run["qconfigChoices"]) == (False, [])
+    assert page.stages == ("input", *STATIC)
+    assert "<svg" in page.ask("drawing", stage="dce", folds=None, side="union")["svg"]
+    node = page.ask("nodes", stage="dce")[0]
+    assert page.ask("details", stage="dce", node=node["id"], gone=False)["title"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "error"),
+    [
+        ("run", {}, "not today"),
+        ("nodes", {"stage": "nope"}, "unknown stage 'nope'"),
+        ("nodes", {}, "needs the arguments"),
+        ("weather", {}, "unknown kind 'weather'"),
+        ([], {}, "TypeError"),
+        ("text", {"stage": "dce", "what": {}}, "unknown text"),
+    ],
+)
+def test_an_ask_that_fails_is_answered_with_why(page, monkeypatch, kind, arguments, error):
+    if kind == "run":
+        monkeypatch.setattr(page.explorer, "_run", lambda: exec("raise OSError('not today')"))
+    assert error in page.ask(kind, **arguments)["error"]
+
+
+@pytest.mark.parametrize("content", [None, [], "step", {}, {"id": 3}, {"do": "step"}])
+def test_other_messages_to_a_recording_are_passed_over(page, content):
+    page._comes({"method": "custom", "content": content})
+    assert page.heard == []
+
+
+def test_two_runs_are_shown_against_each_other():
+    other = session("mlp")
+    page = Page(jq.explore(recorded("mlp"), other, names=("whole", "begun")))
+    run = page.ask("run")
+    assert (run["runs"], run["live"]) == (["whole", "begun"], False)
+    assert page.explorer.session is None
+
+
+# State --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("run", "stage", "expected"),
+    [
+        (lambda: recorded("mlp"), None, "fold_conv_bn"),
+        (lambda: recorded("mlp"), "calibrate", "calibrate"),
+        (lambda: session("mlp"), None, "input"),
+        (lambda: failed(recorded("mlp")), None, "insert_observers"),
+    ],
+)
+def test_what_is_shown_at_first(run, stage, expected):
+    explorer = jq.explore(run(), stage=stage)
+    assert explorer.state["stage"] == explorer.selection.stage == expected
+
+
+def failed(recording):
+    last = replace(recording["insert_observers"], error=StageError("ValueError", "no"))
+    return replace(recording, stages=(recording.stages[0], last))
+
+
+def test_python_and_page_share_the_state(page):
+    page.set_state(stage="dce", query="conv")
+    assert (page.explorer.selection.stage, page.explorer.selection.query) == ("dce", "conv")
+    page.explorer.selection = page.explorer.selection.previous()
+    assert page.explorer.state["stage"] == "constant_propagation"
+    assert repr(page.explorer).startswith("<Explorer at constant_propagation of input, fold_conv")
+
+
+@pytest.mark.parametrize("state", [{"stage": "nope"}, {"reach": 9}, {"node": 1}])
+def test_a_state_that_cannot_be_is_refused_to_python_and_put_right_in_the_page(
+    page, monkeypatch, state
+):
+    before, sent = page.explorer.state, []
+    with pytest.raises(ValueError, match=r"must be|unknown"):
+        page.explorer.state = {**before, **state}
+    monkeypatch.setattr(page.explorer, "send_state", sent.append)
+    page.set_state(**state)
+    assert page.explorer.state == before
+    assert sent == ["state"]
+
+
+# Running ------------------------------------------------------------------------------------------
+
+
+def test_one_stage_is_run(live):
+    assert live.do("step") == IDLE
+    (run,) = [event for event in live.events("run") if event["go"]]
+    assert (run["go"], run["run"]["toCome"][0]) == ("fold_conv_bn", "insert_observers")
+    assert not run["run"]["busy"]
+    assert live.events("progress")[0]["stage"] == "fold_conv_bn"
+    assert live.explorer.selection.stage == "fold_conv_bn"
+    assert live.explorer.recording is live.explorer.session.recording
+
+
+def test_all_stages_are_run(live):
+    assert live.do("run") == IDLE
+    assert live.stages == ("input", *STATIC)
+    fed = [(event["done"], event["total"]) for event in live.events("progress")]
+    assert (2, 2) in fed
+    stale = {stage for event in live.events("run") for stage in event["stale"]}
+    assert stale == set(STATIC)
+    assert [event["go"] for event in live.events("run")][-1] == "dce"
+    assert live.explorer.state["stage"] == "dce"
+
+
+def test_the_last_stage_is_taken_back(live):
+    live.explorer.session.run(until="calibrate")
+    live.explorer.selection = live.explorer.selection.select("n1")
+    assert live.do("back") == IDLE
+    assert live.explorer.selection.stage == "insert_observers"
+    assert live.explorer.selection.node is None
+    assert live.stages == ("input", *STATIC[:2])
+
+
+@pytest.mark.parametrize(
+    ("message", "problem"),
+    [
+        ({"do": "fly"}, r"unknown action 'fly' (must be one of ['step', 'run', 'back', 'stop'"),
+        ({"do": "requantize", "key": "fc1"}, "needs a key and the name of a qconfig"),
+        ({"do": "requantize", "key": "fc1", "qconfig": "x"}, "must be one of x86, fbgemm"),
+    ],
+)
+def test_a_message_that_cannot_be_carried_out(live, message, problem):
+    live.say(**message)
+    live.wait()
+    (idle,) = live.events("idle")
+    assert problem in idle["problem"]
+    assert live.explorer.session.recording.names == ()
+
+
+def test_a_run_that_is_over_says_so(live):
+    live.do("run")
+    assert "every stage has run" in live.do("step")["problem"]
+
+
+def test_a_failing_stage_is_shown_and_what_was_said_with_it(capfd):
+    def calibrate(model, batches):
+        print("a word")
+        warnings.warn("an odd batch", stacklevel=1)
+        raise ValueError("broken")
+
+    page = Page(jq.explore(calibrated_by(calibrate)))
+    said = ["a word", "UserWarning: an odd batch"]
+    assert page.do("run") == {"event": "idle", "problem": "ValueError: broken", "said": said}
+    stage = page.ask("run")["stages"][-1]
+    assert (stage["name"], stage["outcome"]) == ("calibrate", "failed")
+    assert page.explorer.selection.stage == "calibrate"
+    assert capfd.readouterr() == ("", "")
+    assert page.do("back") == IDLE
+    assert page.ask("run")["toCome"][0] == "calibrate"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_in_the_users_code_ends_the_run_alone(error):
+    def calibrate(model, batches):
+        raise error
+
+    page = Page(jq.explore(calibrated_by(calibrate)))
+    assert error.__name__ in page.do("run")["problem"]
+    assert page.ask("run")["stages"][-1]["outcome"] == "failed"
+
+
+class Slow:
+    """A calibration that waits, after its first batch, until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, model, batches):
+        for batch in batches:
+            model(*batch)
+            self.begun.set()
+            assert self.go.wait(60)
+
+
+@pytest.fixture
+def slow():
+    """A page whose session is calibrating, and the calibration."""
+    calibrate = Slow()
+    page = Page(jq.explore(calibrated_by(calibrate)))
+    page.say(do="run")
+    assert calibrate.begun.wait(60)
+    yield page, calibrate
+    calibrate.go.set()
+    page.wait()
+
+
+def test_a_calibration_is_stopped_between_batches(slow):
+    page, calibrate = slow
+    assert page.ask("run")["busy"]
+    page.say(do="stop")
+    calibrate.go.set()
+    page.wait()
+    assert "calibration was stopped" in page.heard[-1]["problem"]
+    last = page.explorer.recording.stages[-1]
+    assert (last.name, last.batches, last.error.type) == ("calibrate", 1, "Stopped")
+    assert page.do("back") == IDLE
+    assert page.do("run") == IDLE
+    assert page.stages == ("input", *STATIC)
+
+
+def test_what_has_run_is_shown_while_the_calibration_goes_on(slow):
+    page, _ = slow
+    shown = [stage["name"] for stage in page.events("run")[-1]["run"]["stages"]]
+    assert shown == ["input", *STATIC[:2]]
+    assert page.ask("nodes", stage="insert_observers")
+    assert page.explorer.selection.stage == "input"
+
+
+@pytest.mark.parametrize("action", ["step", "run", "back"])
+def test_a_second_action_is_refused_in_words(slow, action):
+    page, _ = slow
+    page.say(do=action)
+    idle, run = page.heard[-2:]
+    assert "a stage is running" in idle["problem"]
+    assert run["run"]["busy"]
+
+
+def test_a_cell_meets_a_busy_session(slow):
+    page, _ = slow
+    with pytest.raises(RuntimeError, match="the session is busy: stage 'calibrate' is running"):
+        page.explorer.session.step()
+
+
+def test_a_stop_that_comes_before_the_session_has_begun_is_heard(live, monkeypatch):
+    run = live.explorer._live.run.run
+    monkeypatch.setattr(live.explorer._live.run, "run", lambda: (live.say(do="stop"), run()))
+    assert "stopped before stage 'insert_observers'" in live.do("run")["problem"]
+    assert live.do("step") == IDLE
+
+
+def test_closing_stops_the_run(slow):
+    page, calibrate = slow
+    page.explorer.close()
+    calibrate.go.set()
+    page.wait()
+    assert page.explorer.session.recording.error.type == "Stopped"
+
+
+# Others at the same session -----------------------------------------------------------------------
+
+
+def test_what_a_cell_runs_is_shown(live):
+    live.explorer.session.step()
+    assert live.explorer.selection.stage == "fold_conv_bn"
+    assert live.events("run")[-1]["go"] == "fold_conv_bn"
+    assert live.heard[-1] == IDLE
+
+
+def test_two_explorers_of_one_session_show_the_same(live):
+    other = Page(jq.explore(live.explorer.session))
+    live.do("step")
+    assert other.explorer.selection.stage == "fold_conv_bn"
+    assert other.stages == live.stages
+    assert other.heard[-1] == IDLE
+    other.do("back")
+    assert live.stages == ("input",)
+
+
+def test_a_session_forgets_an_explorer_that_nobody_has(live):
+    run = live.explorer._live.run
+    with ThreadPoolExecutor(1) as cell:
+        live.explorer._live._watch(run)  # in place of the reporter before
+        cell.submit(run.step).result()
+    assert len(live.events("idle")) == 1
+
+
+# Requantizing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "names"),
+    [
+        ("static", ["x86", "fbgemm", "onednn", "qnnpack", "default", "per_channel", "none"]),
+        ("dynamic", ["default", "per_channel_dynamic", "float16_dynamic", "none"]),
+        ("on_device", []),
+    ],
+)
+def test_the_qconfigs_to_choose_from(mode, names):
+    page = Page(jq.explore(session("mlp", mode=mode)))
+    assert [name for name, _ in page.ask("run")["qconfigChoices"]] == names
+
+
+def test_a_module_is_requantized_up_to_the_stage_shown(live):
+    live.do("run")
+    live.set_state(stage="insert_observers")
+    first = live.explorer.session
+    assert live.do("requantize", key="fc1", qconfig="none") == IDLE
+    second = live.explorer.session
+    assert second is not first
+    assert first.recording.names == STATIC
+    assert live.stages == ("input", *STATIC[:2])
+    assert dict(live.ask("run")["qconfig"])["'fc1'"] == "None"
+    assert set(live.events("run")[-1]["run"]["toCome"]) == set(STATIC[2:])
+    assert live.explorer.selection.stage == "insert_observers"
+    first.back()
+    assert live.stages == ("input", *STATIC[:2])
+    live.do("requantize", key="", qconfig="per_channel")
+    assert set(second.qconfig_dict) == set(live.explorer.session.qconfig_dict) == {"", "fc1"}
+
+
+def test_a_key_that_names_no_module_is_warned_of(live):
+    live.set_state(stage="input")
+    (said,) = live.do("requantize", key="fc9", qconfig="none")["said"]
+    assert "'fc9' (closest: 'fc" in said
+
+
+# Other runs, other homes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["dynamic", "on_device"])
+def test_every_mode_is_run(mode):
+    page = Page(jq.explore(session("mlp", mode=mode)))
+    assert page.do("run")["problem"] == ""
+    assert len(page.stages) == len(page.explorer.session.recording) + 1
+    assert page.ask("drawing", stage=page.stages[-1], folds=None, side="union")["svg"]
+
+
+def test_where_no_widget_can_be_there_is_a_picture_and_text(page):
+    data, _ = page.explorer._repr_mimebundle_()
+    assert data["image/svg+xml"].startswith("<svg")
+    assert "fold_conv_bn" in data["text/plain"]
+    assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_without_a_drawing_there_is_the_text(page, monkeypatch):
+    monkeypatch.setattr(page.explorer, "_answer", lambda *_: {"error": "no Graphviz"})
+    data, _ = page.explorer._repr_mimebundle_()
+    assert "image/svg+xml" not in data
+    assert "fold_conv_bn" in data["text/plain"]
+
+
+def test_a_saved_recording_needs_no_torch(tmp_path):
     path = tmp_path / "run.jitq"
-    jq.save(recording, path)
+    jq.save(recorded("mlp"), path)
     code = (
         "import sys, jitq_explore as jq\n"
         f"explorer = jq.explore(jq.load({str(path)!r}))\n"
-        "assert '<svg' in explorer.drawing.value\n"
+        "assert '<svg' in explorer._repr_mimebundle_()[0]['image/svg+xml']\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -366,38 +442,15 @@ def test_anything_else_is_refused_with_what_is_valid(given):
         jq.explore(given)
 
 
-@pytest.mark.parametrize("error", [RenderError("no Graphviz"), RenderTimeout("took too long")])
-def test_without_a_drawing_there_is_the_reason_and_the_text(recording, monkeypatch, error):
-    def fail(*args, **kwargs):
-        raise error
-
-    monkeypatch.setattr(plan, "render_svg", fail)
-    explorer = jq.explore(replace(recording), "insert_observers")
-    assert str(error) in explorer.drawing.value
-    assert "jitq::observe" in explorer.drawing.value
-    explorer.filter_box.value = "observe"
-    assert "folded away" in explorer.count.value
+def test_a_stage_is_named_by_keyword_and_must_be_there():
+    with pytest.raises(TypeError, match=r"cannot explore a str: .* is stage=…"):
+        jq.explore(recorded("mlp"), "calibrate")
+    with pytest.raises(ValueError, match=r"unknown stage 'nope' \(must be one of \['input', 'fold"):
+        jq.explore(recorded("mlp"), stage="nope")
 
 
-def test_hostile_names_stay_text(recording):
-    renamed = replace(recording["dce"], name=HOSTILE, messages=(HOSTILE,))
-    hostile = replace(
-        recording,
-        engine=HOSTILE,
-        torch_version=HOSTILE,
-        mode=HOSTILE,
-        qconfig={HOSTILE: HOSTILE},
-        warnings=(HOSTILE,),
-        stages=(*recording.stages[:-1], renamed),
-    )
-    explorer = jq.explore(hostile, HOSTILE)
-    explorer.book.observers["module"] = HOSTILE
-    explorer.book.quant_nodes["fate"] = HOSTILE
-    for tab in (QUANT_NODES, TEXT, MESSAGES, OBSERVERS):
-        assert "onerror" in open_tab(explorer, tab)
-    shown = "".join(
-        widget.value for widget in walk(explorer) if isinstance(widget, ipywidgets.HTML)
-    )
-    assert "<img" not in shown
-    assert "<script" not in shown
-    assert "</script" not in shown
+def test_a_dynamic_session_is_requantized():
+    page = Page(jq.explore(session("mlp", mode="dynamic", qconfig=default_dynamic_qconfig)))
+    page.do("run")
+    assert page.do("requantize", key="fc2", qconfig="float16_dynamic") == IDLE
+    assert page.explorer.selection.is_last

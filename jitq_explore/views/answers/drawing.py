@@ -45,11 +45,11 @@ def _folds(given: object) -> Folds | None:
 
 
 def _known(book: Book, stage: Page, wanted: Folds | None) -> Folds | None:
-    """The paths of regions that are told apart by how they are printed."""
-    if wanted is None or all(path.isprintable() for path in wanted):
-        return wanted
+    """The regions that are meant: the page knows their paths as they are printed."""
+    if wanted is None:
+        return None
     regions = book.film(stage.name, None).regions
-    return frozenset(path for path in regions if printable(path) in wanted)
+    return frozenset(path for path in regions if path in wanted or printable(path) in wanted)
 
 
 def _drawn(film: Film, stage: Page, side: Side) -> dict[str, object]:

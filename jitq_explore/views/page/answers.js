@@ -12,12 +12,14 @@ function askKey(kind, asked) {
   return `${kind} ${JSON.stringify(sorted)}`;
 }
 
-/** A source of answers that are all in the page; drawings only in the fold states `states`. */
+/**
+ * A source of answers that are all in the page; drawings only in the fold states `states`, and in
+ * the default one, which stands for all others.
+ */
 export function fromAnswers({ answers, states }) {
   async function ask(kind, asked) {
-    const isDefault = kind === "drawing" && asked.folds === null;
-    const keys = [asked, isDefault ? { ...asked, folds: states[0] ?? null } : asked];
-    const key = keys.map((one) => askKey(kind, one)).find((one) => Object.hasOwn(answers, one));
+    const asks = kind === "drawing" ? [asked, { ...asked, folds: null }] : [asked];
+    const key = asks.map((one) => askKey(kind, one)).find((one) => Object.hasOwn(answers, one));
     return key === undefined ? { error: "this page does not hold that" } : answers[key];
   }
   return { ask, live: null, states };

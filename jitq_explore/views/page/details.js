@@ -1,13 +1,18 @@
 // The panel about the selected node.
 
-const SELECT_ONE = "Select a node, here or in the graph, a table or a text: what is known of it is shown here.";
+const SELECT_ONE =
+  "Select a node, here or in the graph, a table or a text: what is known of it is shown here.";
 const MOST_LISTED = 300;
 
 /** `on` is told: node {stage, id, gone}, requantize {key, qconfig}, unfold [path]. */
 class Details {
   constructor(on) {
     this.on = on;
-    this.element = make("section", { class: "jitq-details", "aria-label": "Details of the node", tabindex: "0" });
+    this.element = make("section", {
+      class: "jitq-details",
+      "aria-label": "Details of the node",
+      tabindex: "0",
+    });
     this.showNothing();
   }
 
@@ -18,7 +23,11 @@ class Details {
   /** The selected node {stage, …} is not in the graph of the stage shown. */
   showAbsent(node, stage) {
     const back = makeJump(node.stage, () => this.on.node(node));
-    const said = [`The node selected is not in the graph of ${stage}; it was selected at `, back, "."];
+    const said = [
+      `The node selected is not in the graph of ${stage}; it was selected at `,
+      back,
+      ".",
+    ];
     this.element.replaceChildren(make("p", { class: "jitq-quiet" }, ...said));
   }
 
@@ -32,11 +41,16 @@ class Details {
     }
     const lines = telling.slice(0, MOST_LISTED).map((node) => {
       const { status, module, id, gone } = node;
-      const jump = makeJump(node.title, () => this.on.node({ stage, id, gone }), { title: module || null });
+      const jump = makeJump(node.title, () => this.on.node({ stage, id, gone }), {
+        title: module || null,
+      });
       return make("li", {}, makeSign(status), jump);
     });
     const more = telling.length - lines.length;
-    if (more > 0) lines.push(make("li", { class: "jitq-quiet", text: `and ${plural(more, "more node", "more nodes")}` }));
+    if (more > 0)
+      lines.push(
+        make("li", { class: "jitq-quiet", text: `and ${plural(more, "more node", "more nodes")}` }),
+      );
     const list = make("ol", { class: "jitq-changes" }, ...lines);
     this.element.replaceChildren(titled(title, SELECT_ONE, list, "h3"));
   }
@@ -69,7 +83,14 @@ class Details {
       { class: "jitq-details-head" },
       make("h3", { class: "jitq-title", text: title }),
       status ? makeChip(status, NAME_OF[status] ?? status) : null,
-      make("div", { class: "jitq-quiet" }, "in ", where, kind, isDrawn ? "" : " · has no box in this drawing"),
+      make(
+        "div",
+        { class: "jitq-quiet" },
+        "in ",
+        where,
+        kind,
+        isDrawn ? "" : " · has no box in this drawing",
+      ),
     );
   }
 
@@ -80,8 +101,13 @@ class Details {
       parts.push(makeButton(text, () => this.on.unfold(groups)));
     }
     if (box.length > 1) {
-      const options = box.map((one, at) => [String(at), `${SIGN_OF[one.status]} ${one.title}`.trim()]);
-      const select = makeSelect("Nodes in this box", options, (at) => this.on.node({ stage: node.stage, ...box[at] }));
+      const options = box.map((one, at) => [
+        String(at),
+        `${SIGN_OF[one.status]} ${one.title}`.trim(),
+      ]);
+      const select = makeSelect("Nodes in this box", options, (at) =>
+        this.on.node({ stage: node.stage, ...box[at] }),
+      );
       const at = box.findIndex((one) => one.id === node.id && one.gone === node.gone);
       select.value = String(Math.max(at, 0));
       parts.push(labelled(plural(box.length, "node in this box", "nodes in this box"), select));
@@ -134,10 +160,17 @@ function titled(title, hint, content, level = "h4") {
 
 function codeOf({ lines }) {
   const shown = lines.map(({ text, number, mark }) => {
-    const count = make("span", { class: "jitq-number", text: number === null ? "" : String(number) });
+    const count = make("span", {
+      class: "jitq-number",
+      text: number === null ? "" : String(number),
+    });
     return make("span", { class: mark ? "jitq-line jitq-mark" : "jitq-line" }, count, text);
   });
-  return make("pre", { class: "jitq-code", tabindex: "0", role: "group", "aria-label": "Source" }, ...shown);
+  return make(
+    "pre",
+    { class: "jitq-code", tabindex: "0", role: "group", "aria-label": "Source" },
+    ...shown,
+  );
 }
 
 function pictureOf({ svg, title }) {
@@ -158,13 +191,20 @@ function histogramOf({ edges, counts, low, high, unit }) {
   const bars = counts.map((count, at) => {
     const height = (tall * count) / most;
     const left = x(edges[at]);
-    const box = { x: left, y: tall - height, width: Math.max(x(edges[at + 1]) - left, 0.5), height };
+    const box = {
+      x: left,
+      y: tall - height,
+      width: Math.max(x(edges[at + 1]) - left, 0.5),
+      height,
+    };
     const says = `${shortNumber(edges[at])} … ${shortNumber(edges[at + 1])}: ${count}`;
     return makeSvg("rect", { class: "jitq-bin", ...box }, makeSvg("title", { text: says }));
   });
-  const range = [low, high].filter(Number.isFinite).map((value) =>
-    makeSvg("line", { class: "jitq-range", x1: x(value), x2: x(value), y1: 0, y2: tall }),
-  );
+  const range = [low, high]
+    .filter(Number.isFinite)
+    .map((value) =>
+      makeSvg("line", { class: "jitq-range", x1: x(value), x2: x(value), y1: 0, y2: tall }),
+    );
   const axis = makeSvg("line", { class: "jitq-axis", x1: 0, x2: wide, y1: tall, y2: tall });
   const ends = [
     makeSvg("text", { x: 0, y: tall + foot - 3, text: shortNumber(from) }),
@@ -172,11 +212,18 @@ function histogramOf({ edges, counts, low, high, unit }) {
   ];
   const hasRange = Number.isFinite(low) && Number.isFinite(high);
   const total = counts.reduce((a, b) => a + b, 0);
-  const said = hasRange ? `range ${shortNumber(low)} … ${shortNumber(high)}${unit ? ` ${unit}` : ""} (orange lines)` : "";
+  const said = hasRange
+    ? `range ${shortNumber(low)} … ${shortNumber(high)}${unit ? ` ${unit}` : ""} (orange lines)`
+    : "";
   const name = `Histogram of ${total.toLocaleString("en")} values from ${shortNumber(from)} to ${shortNumber(to)}`;
   const svg = makeSvg(
     "svg",
-    { class: "jitq-histogram", viewBox: `-6 -2 ${wide + 12} ${tall + foot + 2}`, role: "img", "aria-label": name },
+    {
+      class: "jitq-histogram",
+      viewBox: `-6 -2 ${wide + 12} ${tall + foot + 2}`,
+      role: "img",
+      "aria-label": name,
+    },
     ...bars,
     axis,
     ...range,
@@ -188,7 +235,11 @@ function histogramOf({ edges, counts, low, high, unit }) {
 /** Choose a module and a qconfig, and start over with them. */
 function qconfigForm(run, paths, chosen, requantize) {
   const hint = make("p", { class: "jitq-quiet jitq-hint" });
-  const key = makeSelect("Module", paths.map((path) => [path, path || "the whole model"]), () => {});
+  const key = makeSelect(
+    "Module",
+    paths.map((path) => [path, path || "the whole model"]),
+    () => {},
+  );
   key.value = chosen;
   const choices = run.qconfigChoices.map(([name]) => [name, name]);
   const explain = () => {

@@ -66,7 +66,11 @@ function makeChip(status, text) {
 
 /** The sign of a status alone, in its colour. */
 function makeSign(status) {
-  return make("span", { class: `jitq-count jitq-${status}`, title: NAME_OF[status], text: SIGN_OF[status] });
+  return make("span", {
+    class: `jitq-count jitq-${status}`,
+    title: NAME_OF[status],
+    text: SIGN_OF[status],
+  });
 }
 
 /** SVG text made by Python as an element; null where it is not well-formed or holds code. */

@@ -25,9 +25,10 @@ class Page {
     this.state = { ...NO_STATE, ...state };
     this.tickets = {};
     this.drawing = null;
+    this.problem = "";
+    this.foldNotice = "";
     this.nodes = [];
     this.located = NOT_THERE;
-    this.notice = "";
     this.anchor = this.state.node;
     this.answers = new Answers(source, (text) => {
       this.waiting.textContent = text;
@@ -67,6 +68,7 @@ class Page {
     this.root.append(...this.strip.parts, ...parts, this.tabs.element, this.help);
     this.root.addEventListener("keydown", (event) => pressedFirst(this, event), true);
     this.root.addEventListener("keydown", (event) => pressed(this, event));
+    numberLandmarks(this.root);
     el.append(this.root);
     this.graph = new GraphView(this.graphRoot, {
       onSelect: (found) => this.selectBox(found),
@@ -115,7 +117,9 @@ class Page {
     this.run = run;
     this.stages = run.stages.map(({ name }) => name);
     if (!this.stages.includes(this.state.stage)) {
-      this.put({ stage: this.state.stage ? this.stages.at(-1) : (this.stages[1] ?? this.stages[0]) });
+      this.put({
+        stage: this.state.stage ? this.stages.at(-1) : (this.stages[1] ?? this.stages[0]),
+      });
     }
     this.strip.show(run, this.state.stage);
     this.live.show(run);
@@ -194,7 +198,10 @@ class Page {
   selectRow(row) {
     const has = (stage) => row.at[stage]?.length > 0;
     const home = this.stages.indexOf(row.stage);
-    const away = (stage) => Math.abs(this.stages.indexOf(stage) - (home < 0 ? this.stages.indexOf(this.state.stage) : home));
+    const away = (stage) =>
+      Math.abs(
+        this.stages.indexOf(stage) - (home < 0 ? this.stages.indexOf(this.state.stage) : home),
+      );
     const nearest = this.stages.filter(has).sort((a, b) => away(a) - away(b))[0];
     const stage = has(this.state.stage) ? this.state.stage : nearest;
     if (stage) this.selectNode({ stage, id: row.at[stage][0], gone: false });
@@ -208,8 +215,14 @@ class Page {
     this.selectNode({ ...hit.node, stage: this.state.stage });
   }
 
-  setFolds(folds) {
-    this.change({ folds: this.nearestFolds([...folds].sort()) });
+  setFolds(wanted) {
+    const folds = this.foldsAtHand(wanted);
+    const isAtHand = countUnlike(this.openIn(folds), this.openIn(wanted)) === 0;
+    this.foldNotice = isAtHand
+      ? ""
+      : `This file has drawings of ${plural(this.source.states.length, "fold state")}, not of that one: a notebook has them all.`;
+    if (sameValue(folds, this.drawing?.folds)) this.sayOfDrawing();
+    else this.change({ folds });
   }
 
   toggleFold(path) {
@@ -223,20 +236,20 @@ class Page {
     if (this.drawing) this.setFolds(this.drawing.folds.filter((path) => !paths.includes(path)));
   }
 
-  /** The wanted folds or, in a home with drawings of some fold states alone, what is most like. */
-  nearestFolds(wanted) {
-    const { states } = this.source;
-    this.notice = "";
-    if (!states || states.some((state) => sameValue(state, wanted))) return wanted;
-    this.notice = "this page has drawings of some fold states only; a notebook has them all";
-    const present = this.drawing?.folds ?? [];
-    const isFolding = wanted.length > present.length;
-    const unlike = (state) =>
-      state.filter((path) => !wanted.includes(path)).length + wanted.filter((path) => !state.includes(path)).length;
-    const further = states.filter(({ length }) => (isFolding ? length > present.length : length < present.length));
-    const [nearest] = further.sort((one, other) => unlike(one) - unlike(other));
-    if (!nearest) this.say(this.notice);
-    return nearest ?? this.state.folds;
+  /** Of the fold states that this home has drawings of, the one most like the wanted. */
+  foldsAtHand(wanted) {
+    const open = this.openIn(wanted);
+    const unlike = (state) => countUnlike(this.openIn(state), open);
+    // Where none is nearer, nothing is to move.
+    const now = this.drawing?.folds ?? this.state.folds ?? [];
+    const nearer = (best, state) => (unlike(state) < unlike(best) ? state : best);
+    return this.source.states?.reduce(nearer, now) ?? [...wanted].sort();
+  }
+
+  /** The regions that can be looked into; what is folded inside of another makes no difference. */
+  openIn(folds) {
+    const paths = (this.drawing?.regions ?? []).map(({ path }) => path);
+    return new Set(paths.filter((path) => !folds.some((folded) => isInside(path, folded))));
   }
 
   /** Give up, one after the other: the search, the selection. */
@@ -267,7 +280,10 @@ class Page {
     const is = (...names) => names.some((name) => !sameValue(old[name], this.state[name]));
     this.toolbar.showState(this.state);
     const jobs = [];
-    if (is("stage")) this.strip.choose(this.state.stage);
+    if (is("stage")) {
+      this.strip.choose(this.state.stage);
+      this.foldNotice = "";
+    }
     if (is("stage", "folds", "side")) jobs.push(this.showGraph());
     else {
       if (is("query")) this.showSearch();
@@ -303,7 +319,8 @@ class Page {
     this.drawing = found[0].error === undefined ? found[0] : null;
     if (this.drawing) this.toolbar.showFolds(this.drawing.regions, this.drawing.folds);
     const problem = found.map((one) => one.error ?? one.problem).find(Boolean) ?? "";
-    this.say(problem ? "" : [this.notice, this.drawing.note].filter(Boolean).join("; "));
+    this.problem = problem;
+    this.sayOfDrawing();
     this.showInstead(problem, stage);
     if (!problem) {
       this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes });
@@ -319,7 +336,8 @@ class Page {
     const before = this.stages[this.stages.indexOf(stage) - 1];
     const names = this.run.runs ?? [before, stage];
     const what = this.run.runs ? ["A", "B"] : ["before", "after"];
-    const label = (at) => (drawings.length > 1 ? `${what[at]}: ${names[at]}` : "");
+    const both = (at) => (what[at] === names[at] ? what[at] : `${what[at]}: ${names[at]}`);
+    const label = (at) => (drawings.length > 1 ? both(at) : "");
     return drawings.map((drawing, at) => ({ drawing, label: label(at) }));
   }
 
@@ -332,10 +350,16 @@ class Page {
     this.graphRoot.hidden = Boolean(problem);
     this.instead.hidden = !problem;
     if (!problem) return;
-    const said = [make("b", { text: "No drawing: " }), problem, ". The text of the graph is below."];
+    const said = [
+      make("b", { text: "No drawing: " }),
+      problem,
+      ". The text of the graph is below.",
+    ];
     const alarm = make("div", { class: "jitq-alarm", role: "alert" }, ...said);
     const hasText = answer.error === undefined;
-    const text = hasText ? new TextView(answer, (found) => this.selectHere(found)).element : answer.error;
+    const text = hasText
+      ? new TextView(answer, (found) => this.selectHere(found)).element
+      : answer.error;
     this.instead.replaceChildren(alarm, text);
   }
 
@@ -359,7 +383,9 @@ class Page {
       this.details.showStage(stage, title, this.nodes, (node) => this.boxOf(node) !== undefined);
       return;
     }
-    const [id, gone] = this.located.nodes.length ? [this.located.nodes[0], false] : [this.located.gone[0], true];
+    const [id, gone] = this.located.nodes.length
+      ? [this.located.nodes[0], false]
+      : [this.located.gone[0], true];
     if (id === undefined) {
       this.details.showAbsent(anchor, stage);
       return;
@@ -391,7 +417,9 @@ class Page {
   prefetch() {
     const here = this.stages.indexOf(this.state.stage);
     const others = this.stages.filter((stage) => stage !== this.state.stage);
-    others.sort((a, b) => Math.abs(this.stages.indexOf(a) - here) - Math.abs(this.stages.indexOf(b) - here));
+    others.sort(
+      (a, b) => Math.abs(this.stages.indexOf(a) - here) - Math.abs(this.stages.indexOf(b) - here),
+    );
     const asks = others.flatMap((stage) => [
       ...this.drawingAsks(stage),
       ["nodes", { stage }],
@@ -401,8 +429,10 @@ class Page {
     this.answers.prefetch(this.run.busy ? [] : asks);
   }
 
-  say(text) {
-    this.note.textContent = text;
+  /** What the drawing does not show, and why it is not the one that was asked for. */
+  sayOfDrawing() {
+    const note = this.problem ? "" : (this.drawing?.note ?? "");
+    this.note.textContent = [this.foldNotice, note].filter(Boolean).join(" ");
   }
 
   // Living -----------------------------------------------------------------------------------------
@@ -425,7 +455,8 @@ class Page {
     this.answers.drop(stale);
     if (go && run.stages.some(({ name }) => name === go)) this.put({ stage: go });
     // Where the selected node's own stage is no more, it cannot be followed.
-    const isKnown = ({ stage }) => run.stages.some(({ name }) => name === stage) && !stale.includes(stage);
+    const isKnown = ({ stage }) =>
+      run.stages.some(({ name }) => name === stage) && !stale.includes(stage);
     if (this.anchor && !isKnown(this.anchor)) {
       this.anchor = null;
       this.put({ node: null });
@@ -442,6 +473,26 @@ class Page {
     this.graph.destroy();
     this.root.remove();
   }
+}
+
+/**
+ * Several explorers in one document tell their landmarks apart by a number. It is kept in the
+ * document, since each of them may be a module of its own.
+ */
+function numberLandmarks(root) {
+  const { dataset } = document.documentElement;
+  const number = Number(dataset.jitqExplorers ?? 0) + 1;
+  dataset.jitqExplorers = String(number);
+  if (number === 1) return;
+  for (const landmark of [root, ...root.querySelectorAll("nav, section, [role=search]")]) {
+    landmark.setAttribute("aria-label", `${landmark.getAttribute("aria-label")} (${number})`);
+  }
+}
+
+/** How many members only one of two sets has. */
+function countUnlike(one, other) {
+  const missing = (from, what) => [...what].filter((each) => !from.has(each)).length;
+  return missing(one, other) + missing(other, one);
 }
 
 /** A handle between graph and details: dragged, or moved by the arrow keys. */
@@ -492,16 +543,26 @@ export function open(el, source, state = {}, options = {}) {
 /** The page as an anywidget. */
 function render({ model, el }) {
   const source = fromKernel(model);
+  // Choices come faster than a kernel answers: only the newest is told to it, and what it says
+  // back of that is no news.
   let saving = null;
+  let told = null;
   const page = open(el, source, model.get("state") ?? {}, {
     onState(state) {
-      if (sameValue(state, model.get("state"))) return;
-      model.set("state", state);
       clearTimeout(saving);
-      saving = setTimeout(() => model.save_changes(), 100);
+      saving = setTimeout(() => {
+        told = state;
+        model.set("state", state);
+        model.save_changes();
+      }, 100);
     },
   });
-  const hear = () => page.setState(model.get("state") ?? {});
+  const hear = () => {
+    const state = model.get("state") ?? {};
+    if (sameValue(state, told)) return;
+    clearTimeout(saving);
+    page.setState(state);
+  };
   model.on("change:state", hear);
   return () => {
     clearTimeout(saving);

@@ -30,7 +30,11 @@ async function locateInPair(answers, node, stage) {
   here[node.gone ? "gone" : "nodes"].push(node.id);
   if (node.stage === stage) return here;
   if (node.gone) return { nodes: [], gone: [] };
-  const { sections = [] } = await answers.get("details", { stage: node.stage, node: node.id, gone: false });
+  const { sections = [] } = await answers.get("details", {
+    stage: node.stage,
+    node: node.id,
+    gone: false,
+  });
   const rows = sections.filter(({ type }) => type === "life").flatMap(({ rows }) => rows);
   return { nodes: rows.find((row) => row.stage === stage && !row.gone)?.nodes ?? [], gone: [] };
 }

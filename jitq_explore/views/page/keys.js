@@ -41,9 +41,11 @@ function pressed(page, event) {
   const isTaken = event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey;
   const isTyping = target.closest("input, select, textarea, dialog, [contenteditable]");
   // What scrolls is scrolled by the arrows up and down.
-  const isScrolling = /^Arrow(Up|Down)$/.test(key) && target.matches(".jitq-scroll, .jitq-details, .jitq-code");
+  const isScrolling =
+    /^Arrow(Up|Down)$/.test(key) && target.matches(".jitq-scroll, .jitq-details, .jitq-code");
   const isPressing = ["Enter", " "].includes(key) && target.closest("button, summary, a");
-  if (isTaken || isTyping || isScrolling || isPressing || !page.run || !Object.hasOwn(DOING, key)) return;
+  if (isTaken || isTyping || isScrolling || isPressing || !page.run || !Object.hasOwn(DOING, key))
+    return;
   event.preventDefault();
   DOING[key](page);
 }
@@ -65,7 +67,7 @@ function keyHelp() {
     { class: "jitq-help", "aria-label": "Keys" },
     make("h3", { class: "jitq-title", text: "Keys" }),
     make("dl", { class: "jitq-pairs" }, ...lines),
-    makeButton("Close", () => dialog.close(), { autofocus: true }),
+    makeButton("Close", () => dialog.close()),
   );
   return dialog;
 }

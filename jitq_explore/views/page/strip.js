@@ -7,7 +7,7 @@ class Strip {
   constructor({ onStage, level }) {
     this.onStage = onStage;
     this.level = level;
-    this.heading = make("header", { class: "jitq-heading" });
+    this.heading = make("div", { class: "jitq-heading" });
     this.cards = make("ol", { class: "jitq-cards" });
     this.summary = make("div", { class: "jitq-summary", "aria-live": "polite" });
     const nav = make("nav", { class: "jitq-strip", "aria-label": "Stages" }, this.cards);
@@ -18,7 +18,12 @@ class Strip {
   show(run, stage) {
     this.run = run;
     this.heading.replaceChildren(
-      make("span", { class: "jitq-title", role: "heading", "aria-level": this.level, text: run.title }),
+      make("span", {
+        class: "jitq-title",
+        role: "heading",
+        "aria-level": this.level,
+        text: run.title,
+      }),
       ...this.runNames(run.runs),
       make("span", { class: "jitq-quiet", text: run.facts.join(" · ") }),
     );
@@ -29,7 +34,7 @@ class Strip {
   }
 
   runNames(runs) {
-    if (!runs) return [];
+    if (!runs || sameValue(runs, ["A", "B"])) return [];
     const named = runs.map((name, at) => [
       make("b", { class: "jitq-run", text: at ? "B" : "A" }),
       make("span", { text: name }),
@@ -39,7 +44,6 @@ class Strip {
 
   card(stage) {
     const name = [make("span", { class: "jitq-card-name", text: stage.name })];
-    if (stage.only) name.push(make("span", { class: "jitq-run", text: `only ${stage.only}` }));
     if (stage.findings) {
       const title = plural(stage.findings, "finding");
       name.push(make("span", { class: "jitq-found", title, text: `${FAILED} ${stage.findings}` }));
@@ -66,7 +70,11 @@ class Strip {
       make(
         "div",
         { class: "jitq-card jitq-card-to-come" },
-        make("span", { class: "jitq-card-line" }, make("span", { class: "jitq-card-name", text: name })),
+        make(
+          "span",
+          { class: "jitq-card-line" },
+          make("span", { class: "jitq-card-name", text: name }),
+        ),
         make("span", { class: "jitq-card-line", text: "to come" }),
       ),
     );
@@ -89,11 +97,15 @@ class Strip {
 
 /** The second line of a card: signed counts in their colours, or the label in words. */
 function outcomeOf(stage) {
-  if (stage.outcome === "failed") return [make("b", { text: `${FAILED} ${stage.label || "failed"}` })];
+  if (stage.outcome === "failed")
+    return [make("b", { text: `${FAILED} ${stage.label || "failed"}` })];
   const words = stage.label.split(" ");
-  if (!words.every((word) => /^[+−~-][\d,.]+$/.test(word))) return [make("span", { text: stage.label })];
+  if (!words.every((word) => /^[+−~-][\d,.]+$/.test(word)))
+    return [make("span", { text: stage.label })];
   const status = { "+": "added", "−": "removed", "-": "removed", "~": "changed" };
-  return words.map((word) => make("span", { class: `jitq-count jitq-${status[word[0]]}`, text: word }));
+  return words.map((word) =>
+    make("span", { class: `jitq-count jitq-${status[word[0]]}`, text: word }),
+  );
 }
 
 function timeOf(stage) {
@@ -145,7 +157,9 @@ function summaryOf(stage) {
 class LiveBar {
   constructor(send) {
     this.send = send;
-    this.next = makeButton("", () => this.begin({ do: "step" }), { class: "jitq-button jitq-primary" });
+    this.next = makeButton("", () => this.begin({ do: "step" }), {
+      class: "jitq-button jitq-primary",
+    });
     this.toEnd = makeButton("Run to the end", () => this.begin({ do: "run" }));
     this.stop = makeButton("Stop", () => this.send({ do: "stop" }));
     this.back = makeButton("Step back", () => this.begin({ do: "back" }));
@@ -175,7 +189,9 @@ class LiveBar {
   show(run) {
     this.run = run;
     this.element.hidden = !run.live;
-    this.next.textContent = run.toCome.length ? `Run next: ${run.toCome[0]}` : "All stages have run";
+    this.next.textContent = run.toCome.length
+      ? `Run next: ${run.toCome[0]}`
+      : "All stages have run";
     this.setBusy(run.busy);
   }
 
@@ -203,7 +219,12 @@ class LiveBar {
   /** The kernel has nothing more to do; what went wrong and what it warned of. */
   rest({ problem, said = [] }) {
     this.setBusy(false);
-    const alarm = make("div", { class: "jitq-alarm" }, make("b", { text: `${FAILED} ` }), problem || "");
+    const alarm = make(
+      "div",
+      { class: "jitq-alarm" },
+      make("b", { text: `${FAILED} ` }),
+      problem || "",
+    );
     this.problem.replaceChildren(...(problem ? [alarm] : []));
     const more = said.length - MOST_SAID;
     const lines = said.slice(0, MOST_SAID);

@@ -32,7 +32,10 @@ class TableView {
       oninput: () => this.setWords(this.filter.value),
     });
     this.count = make("span", { class: "jitq-quiet", role: "status" });
-    const said = make("span", { class: "jitq-quiet", text: [note, hint].filter(Boolean).join(" · ") });
+    const said = make("span", {
+      class: "jitq-quiet",
+      text: [note, hint].filter(Boolean).join(" · "),
+    });
     const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, said);
     this.body = make("tbody");
     this.heads = columns.map((column, at) => this.head(column, at));
@@ -50,7 +53,11 @@ class TableView {
       this.body,
     );
     this.table.style.width = `${widths.reduce((a, b) => a + b, 0)}px`;
-    this.scroll = make("div", { class: "jitq-scroll jitq-table-scroll", onscroll: () => this.render() }, this.table);
+    this.scroll = make(
+      "div",
+      { class: "jitq-scroll jitq-table-scroll", onscroll: () => this.render() },
+      this.table,
+    );
     this.scroll.addEventListener("keydown", (event) => this.key(event));
     this.element = make("div", {}, bar, this.scroll);
     this.watcher = new ResizeObserver(() => this.render());
@@ -58,8 +65,15 @@ class TableView {
   }
 
   head({ label, hint, kind }, at) {
-    const button = makeButton(label, () => this.sortBy(at), { class: "jitq-sort", title: hint || null });
-    const head = { scope: "col", class: kind === "number" ? "jitq-number" : null, "aria-sort": "none" };
+    const button = makeButton(label, () => this.sortBy(at), {
+      class: "jitq-sort",
+      title: hint || null,
+    });
+    const head = {
+      scope: "col",
+      class: kind === "number" ? "jitq-number" : null,
+      "aria-sort": "none",
+    };
     return make("th", head, button);
   }
 
@@ -67,7 +81,8 @@ class TableView {
   widths() {
     return this.answer.columns.map(({ label }, at) => {
       let longest = label.length + 2;
-      for (const { cells } of this.answer.rows) longest = Math.max(longest, cellText(cells[at]).length);
+      for (const { cells } of this.answer.rows)
+        longest = Math.max(longest, cellText(cells[at]).length);
       return 20 + Math.ceil(Math.min(longest, WIDEST_CELL) * CHARACTER_WIDTH);
     });
   }
@@ -158,7 +173,8 @@ class TableView {
   /** One row is a stop of the Tab key: the one last gone to, else the marked one, else the first. */
   setStop() {
     const rows = [...this.body.querySelectorAll(".jitq-row")];
-    const stop = this.rowAt(this.focused) ?? rows.find((row) => row.matches(".jitq-here")) ?? rows[0];
+    const stop =
+      this.rowAt(this.focused) ?? rows.find((row) => row.matches(".jitq-here")) ?? rows[0];
     for (const row of rows) row.tabIndex = row === stop ? 0 : -1;
   }
 
@@ -204,11 +220,15 @@ class TableView {
     this.render();
   }
 
-  /** Mark the rows about the nodes {nodes} of a stage, or about the stage itself, and bring the first of them into sight. */
-  mark(stage, { nodes }) {
-    const wanted = new Set(nodes);
+  /**
+   * Mark the rows about the nodes {nodes, gone} of a stage, or about the stage itself, and bring
+   * the first of them into sight. What is gone was in the graph of the stage `before`.
+   */
+  mark(stage, before, { nodes, gone }) {
+    const has = (row, at, wanted) => (row.at[at] ?? []).some((id) => wanted.includes(id));
     const isAboutStage = (row) => row.stage === stage && !Object.keys(row.at).length;
-    const isAbout = (row) => isAboutStage(row) || (row.at[stage] ?? []).some((id) => wanted.has(id));
+    const isAbout = (row) =>
+      isAboutStage(row) || has(row, stage, nodes) || has(row, before, gone);
     const rows = this.answer.rows;
     this.marked = new Set(rows.map((_, at) => at).filter((at) => isAbout(rows[at])));
     const position = this.shown.findIndex((at) => this.marked.has(at));
@@ -238,7 +258,11 @@ function cellOf(cell, { kind }, isBad) {
   const text = cellText(cell);
   const classes = [kind === "number" && "jitq-number", isBad && "jitq-bad"].filter(Boolean);
   const title = text.length > WIDEST_CELL / 2 ? text : null;
-  return make("td", { class: classes.join(" ") || null, title, text: isBad ? `${FAILED} ${text}` : text });
+  return make("td", {
+    class: classes.join(" ") || null,
+    title,
+    text: isBad ? `${FAILED} ${text}` : text,
+  });
 }
 
 /** Numbers by size, all else by its text; what is missing comes last, whichever way it is turned. */

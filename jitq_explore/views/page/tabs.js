@@ -16,9 +16,18 @@ class Tabs {
     this.views = new Map();
     this.habits = new Map();
     this.located = { nodes: [], gone: [] };
-    this.list = make("div", { class: "jitq-tablist", role: "tablist", "aria-label": "Tables and texts" });
+    this.list = make("div", {
+      class: "jitq-tablist",
+      role: "tablist",
+      "aria-label": "Tables and texts",
+    });
     this.panel = make("div", { class: "jitq-panel", role: "tabpanel", tabindex: "-1" });
-    this.element = make("section", { class: "jitq-tabs", "aria-label": "Tables and texts" }, this.list, this.panel);
+    this.element = make(
+      "section",
+      { class: "jitq-tabs", "aria-label": "Tables and texts" },
+      this.list,
+      this.panel,
+    );
     this.list.addEventListener("keydown", (event) => this.key(event));
     this.name = `jitq-${Math.random().toString(36).slice(2, 10)}`;
     this.panel.id = `${this.name}-panel`;
@@ -49,7 +58,9 @@ class Tabs {
       tabindex: "-1",
       title: hint || null,
     });
-    button.append(make("span", { class: "jitq-badge", text: count === undefined ? "" : String(count) }));
+    button.append(
+      make("span", { class: "jitq-badge", text: count === undefined ? "" : String(count) }),
+    );
     return button;
   }
 
@@ -68,7 +79,8 @@ class Tabs {
   forget() {
     for (const [key, view] of this.views) {
       // How a table was filtered and sorted outlives it.
-      if (view instanceof TableView) this.habits.set(key, { words: view.words, sorting: view.sorting });
+      if (view instanceof TableView)
+        this.habits.set(key, { words: view.words, sorting: view.sorting });
       view.destroy?.();
     }
     this.views.clear();
@@ -110,14 +122,17 @@ class Tabs {
       const answer = await (isText
         ? this.answers.get("text", { stage, what: tab })
         : this.answers.get("table", { name: tab }));
-      if (answer.error !== undefined) return { element: make("div", { class: "jitq-alarm", text: answer.error }) };
+      if (answer.error !== undefined)
+        return { element: make("div", { class: "jitq-alarm", text: answer.error }) };
       if (!this.views.has(key)) this.views.set(key, this.made(isText, answer));
     }
     return this.views.get(key);
   }
 
   async qconfig() {
-    const nodes = this.run.live ? await this.answers.get("nodes", { stage: this.run.stages[0].name }) : [];
+    const nodes = this.run.live
+      ? await this.answers.get("nodes", { stage: this.run.stages[0].name })
+      : [];
     return qconfigOf(this.run, modulesOf(Array.isArray(nodes) ? nodes : []), this.on.requantize);
   }
 
@@ -133,7 +148,14 @@ class Tabs {
     const view = this.views.get(isText ? `${this.open} ${this.stage}` : this.open);
     if (!view || this.panel.firstElementChild !== view.element) return;
     if (isText) view.mark(located);
-    else view.mark(this.stage, located);
+    else view.mark(this.stage, this.stageBefore(), located);
+  }
+
+  /** The stage before the one shown; "" for the first, and where two runs are compared. */
+  stageBefore() {
+    if (this.run.runs) return "";
+    const at = this.run.stages.findIndex(({ name }) => name === this.stage);
+    return this.run.stages[at - 1]?.name ?? "";
   }
 
   destroy() {
@@ -144,18 +166,28 @@ class Tabs {
 /** What the stage said, its error first; then what the other stages said. */
 function messagesOf(run, name) {
   const here = run.stages.find((stage) => stage.name === name);
-  const others = run.stages.filter((stage) => stage !== here && (stage.error || stage.messages.length));
+  const others = run.stages.filter(
+    (stage) => stage !== here && (stage.error || stage.messages.length),
+  );
   const said = here ? messagesOfStage(here) : [];
-  if (!said.length) said.push(make("p", { class: "jitq-quiet", text: `No warnings and no error at ${name}.` }));
+  if (!said.length)
+    said.push(make("p", { class: "jitq-quiet", text: `No warnings and no error at ${name}.` }));
   const more = others.map((stage) =>
     make(
       "details",
       { class: "jitq-more" },
-      make("summary", { text: `${stage.name}: ${stage.error ? `${FAILED} failed` : plural(stage.messages.length, "message")}` }),
+      make("summary", {
+        text: `${stage.name}: ${stage.error ? `${FAILED} failed` : plural(stage.messages.length, "message")}`,
+      }),
       ...messagesOfStage(stage),
     ),
   );
-  const attributes = { class: "jitq-scroll", tabindex: "0", role: "region", "aria-label": "Messages" };
+  const attributes = {
+    class: "jitq-scroll",
+    tabindex: "0",
+    role: "region",
+    "aria-label": "Messages",
+  };
   return make("div", attributes, ...said, ...more);
 }
 
@@ -168,7 +200,9 @@ function messagesOfStage({ name, error, messages }) {
     parts.push(make("pre", { class: "jitq-wrap", text: trace }));
   }
   for (const { text, times } of messages) {
-    parts.push(make("div", { class: "jitq-message", text: times > 1 ? `${text} (×${times})` : text }));
+    parts.push(
+      make("div", { class: "jitq-message", text: times > 1 ? `${text} (×${times})` : text }),
+    );
   }
   return parts;
 }
@@ -176,7 +210,12 @@ function messagesOfStage({ name, error, messages }) {
 /** What the run was asked to quantize, and a way to ask for something else. */
 function qconfigOf(run, modules, requantize) {
   const rows = run.qconfig.map(([key, text]) =>
-    make("tr", {}, make("th", { scope: "row" }, make("code", { text: key })), make("td", {}, make("code", { text }))),
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, make("code", { text: key })),
+      make("td", {}, make("code", { text })),
+    ),
   );
   const heads = ["key", "qconfig"].map((text) => make("th", { scope: "col", text }));
   const table = make(
@@ -185,7 +224,18 @@ function qconfigOf(run, modules, requantize) {
     make("thead", {}, make("tr", {}, ...heads)),
     make("tbody", {}, ...rows),
   );
-  const form = run.live && run.qconfigChoices.length ? qconfigForm(run, modules, "", requantize) : null;
-  const attributes = { class: "jitq-scroll", tabindex: "0", role: "region", "aria-label": "qconfig of this run" };
-  return make("div", attributes, form ? titled("Try another qconfig", "", form, "h3") : null, table);
+  const form =
+    run.live && run.qconfigChoices.length ? qconfigForm(run, modules, "", requantize) : null;
+  const attributes = {
+    class: "jitq-scroll",
+    tabindex: "0",
+    role: "region",
+    "aria-label": "qconfig of this run",
+  };
+  return make(
+    "div",
+    attributes,
+    form ? titled("Try another qconfig", "", form, "h3") : null,
+    table,
+  );
 }

@@ -13,7 +13,11 @@ class TextView {
       role: "group",
       "aria-label": answer.title || "Text",
     });
-    this.scroll = make("div", { class: "jitq-scroll jitq-text", tabindex: "0", role: "region" }, this.listing);
+    this.scroll = make(
+      "div",
+      { class: "jitq-scroll jitq-text", tabindex: "0", role: "region" },
+      this.listing,
+    );
     this.scroll.setAttribute("aria-label", `${answer.title || "Text"}, scrollable`);
     moveFocusWithin(this.listing, "button");
     const changes = answer.lines.filter(({ status }) => status !== "same").length;
@@ -22,7 +26,12 @@ class TextView {
     const note = [said, answer.note].filter(Boolean).join(" · ");
     this.scroll.hidden = !answer.lines.length;
     const head = make("b", { text: answer.title });
-    const bar = make("div", { class: "jitq-bar" }, head, make("span", { class: "jitq-quiet", text: note }));
+    const bar = make(
+      "div",
+      { class: "jitq-bar" },
+      head,
+      make("span", { class: "jitq-quiet", text: note }),
+    );
     this.element = make("div", {}, bar, this.scroll);
     this.lineOf = new Map();
     this.fill();
@@ -32,7 +41,7 @@ class TextView {
     const { lines } = this.answer;
     const isShown = linesNearChanges(lines);
     const parts = [];
-    for (let at = 0; at < lines.length; ) {
+    for (let at = 0; at < lines.length;) {
       let end = at + 1;
       while (end < lines.length && isShown[end] === isShown[at]) end += 1;
       parts.push(...(isShown[at] ? this.linesOf(at, end) : [this.fold(at, end)]));
@@ -45,7 +54,10 @@ class TextView {
   /** A button in place of the lines from `start` to `end`. */
   fold(start, end) {
     const text = `⋯ ${plural(end - start, "line")}`;
-    const button = makeButton(text, () => this.open(button, start, end), { class: "jitq-fold", tabindex: "-1" });
+    const button = makeButton(text, () => this.open(button, start, end), {
+      class: "jitq-fold",
+      tabindex: "-1",
+    });
     button.folded = [start, end];
     return button;
   }
@@ -56,7 +68,11 @@ class TextView {
     const lines = this.linesOf(start, stop);
     button.replaceWith(...lines, ...rest);
     this.setStop();
-    (rest[0] ?? lines.map((line) => line.querySelector("button")).find(Boolean) ?? this.scroll).focus({
+    (
+      rest[0] ??
+      lines.map((line) => line.querySelector("button")).find(Boolean) ??
+      this.scroll
+    ).focus({
       preventScroll: true,
     });
   }
@@ -85,7 +101,12 @@ class TextView {
             tabindex: "-1",
             "aria-label": `${NAME_OF[status]}: select the node of this line`,
           });
-    const line = make("div", { class: `jitq-line jitq-line-${status}` }, gutter, make("code", {}, ...words));
+    const line = make(
+      "div",
+      { class: `jitq-line jitq-line-${status}` },
+      gutter,
+      make("code", {}, ...words),
+    );
     if (id !== null) {
       line.classList.add("jitq-choice");
       line.addEventListener("click", (event) => event.target !== gutter && this.onLine(found));
@@ -102,7 +123,8 @@ class TextView {
 
   /** Mark the lines of the nodes, and bring the first of them into sight. */
   mark({ nodes, gone }) {
-    for (const line of this.listing.querySelectorAll(".jitq-here")) line.classList.remove("jitq-here");
+    for (const line of this.listing.querySelectorAll(".jitq-here"))
+      line.classList.remove("jitq-here");
     this.openUpTo(nodes, gone);
     const keys = [...nodes.map((id) => `n ${id}`), ...gone.map((id) => `g ${id}`)];
     const lines = keys.map((key) => this.lineOf.get(key)).filter(Boolean);
@@ -133,7 +155,8 @@ class TextView {
 
 /** Which lines are near a change; of a text without changes the first ones. */
 function linesNearChanges(lines) {
-  if (lines.every(({ status }) => status === "same")) return lines.map((_, at) => at < LINES_AT_ONCE);
+  if (lines.every(({ status }) => status === "same"))
+    return lines.map((_, at) => at < LINES_AT_ONCE);
   const isShown = lines.map(() => false);
   lines.forEach(({ status }, at) => {
     if (status === "same") return;

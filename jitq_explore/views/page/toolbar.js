@@ -20,7 +20,9 @@ class Toolbar {
     this.folds = [];
     this.makeSearch();
     this.module = makeSelect("Module", [["", "all modules"]], on.module);
-    this.reach = makeSelect("Show", REACHES, (value) => on.reach(value === "" ? null : Number(value)));
+    this.reach = makeSelect("Show", REACHES, (value) =>
+      on.reach(value === "" ? null : Number(value)),
+    );
     const filters = [labelled("Module", this.module), labelled("Show", this.reach)];
     const help = makeButton("?", () => on.help(), { "aria-label": "Keys", title: "Keys (?)" });
     const tools = [this.search, ...filters, this.makeSides(), this.makeFolds(), help];
@@ -46,7 +48,11 @@ class Toolbar {
     const next = makeButton("›", () => this.on.step(1), { "aria-label": "Next hit" });
     this.steps = [previous, next];
     const parts = [this.box, previous, next, this.hits];
-    this.search = make("span", { class: "jitq-group", role: "search", "aria-label": "Nodes" }, ...parts);
+    this.search = make(
+      "span",
+      { class: "jitq-group", role: "search", "aria-label": "Nodes" },
+      ...parts,
+    );
   }
 
   searchKey(event) {
@@ -66,7 +72,11 @@ class Toolbar {
     this.sides = SIDES.map(([side, text]) =>
       makeButton(text, () => this.on.side(side), { "data-side": side, "aria-pressed": "false" }),
     );
-    const attributes = { class: "jitq-group jitq-joined", role: "group", "aria-label": "Before and after" };
+    const attributes = {
+      class: "jitq-group jitq-joined",
+      role: "group",
+      "aria-label": "Before and after",
+    };
     return make("span", attributes, ...this.sides);
   }
 
@@ -77,7 +87,12 @@ class Toolbar {
       "aria-expanded": "false",
       title: "Fold and unfold modules one by one",
     });
-    this.menu = make("div", { class: "jitq-menu", role: "group", "aria-label": "Folded modules", hidden: true });
+    this.menu = make("div", {
+      class: "jitq-menu",
+      role: "group",
+      "aria-label": "Folded modules",
+      hidden: true,
+    });
     this.menu.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.preventDefault();
@@ -131,7 +146,10 @@ class Toolbar {
   }
 
   showModules(nodes) {
-    fillSelect(this.module, modulesOf(nodes).map((path) => [path, path || "all modules"]));
+    fillSelect(
+      this.module,
+      modulesOf(nodes).map((path) => [path, path || "all modules"]),
+    );
   }
 
   showState(state) {

@@ -1,0 +1,141 @@
+"""The page of a recording, opened from the disk in a real browser, as a user sees it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser.lab import CHROMIUM, CHROMIUM_FLAGS
+from playwright.sync_api import Locator, expect, sync_playwright
+from playwright.sync_api import Page as Tab
+from runs import recorded
+from views.pages import hostile_recording
+
+import jitq_explore as jq
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("CI") != "true", reason="there is no chromium"
+)
+
+
+class Opened:
+    """A page, and all that it did besides being looked at."""
+
+    def __init__(self, tab: Tab, file: Path) -> None:
+        self.tab = tab
+        self.said: list[str] = []
+        tab.on("request", lambda request: self._note_request(request.url, file.as_uri()))
+        tab.on("dialog", lambda dialog: self.said.append(f"said {dialog.message}"))
+        tab.on("console", lambda line: self.said.append(line.text))  # where violations are told
+        tab.on("pageerror", lambda error: self.said.append(str(error)))
+        tab.goto(file.as_uri())
+        self.stage = tab.locator(".jitq-card[aria-current] .jitq-card-name")
+        self.details = tab.locator(".jitq-details h3").first
+        expect(self.boxes().first).to_be_visible()
+
+    def _note_request(self, url: str, own: str) -> None:
+        if url.partition("#")[0] != own:
+            self.said.append(f"asked for {url}")
+
+    def boxes(self, words: str | re.Pattern[str] = "") -> Locator:
+        return self.tab.locator(".jitq-graph svg g.node", has_text=words)
+
+    def button(self, name: str) -> Locator:
+        return self.tab.get_by_role("button", name=name, exact=True).first
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    assert CHROMIUM, "CI is to have a chromium on the PATH"
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    recordings = {"residual": (recorded("residual"),), "hostile": (hostile_recording(),)}
+    recordings["pair"] = (recorded("residual"), recorded("residual", mode="dynamic"))
+    return {
+        name: jq.to_html(first, folder / f"{name}.html", *other)
+        for name, (first, *other) in recordings.items()
+    }
+
+
+@pytest.fixture(params=["residual"])
+def page(request, browser, files) -> Iterator[Opened]:
+    tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+    tab.set_default_timeout(15_000)
+    opened = Opened(tab, files[request.param])
+    yield opened
+    assert opened.said == []
+    tab.close()
+
+
+@pytest.mark.parametrize("page", ["residual", "hostile", "pair"], indirect=True)
+def test_every_stage_is_shown_and_nothing_is_asked_for(page):
+    cards = page.tab.locator("button.jitq-card")
+    for card in cards.all():
+        card.click()
+        expect(page.stage).to_have_text(card.locator(".jitq-card-name").inner_text())
+        expect(page.boxes().first).to_be_visible()
+    for tab in page.tab.get_by_role("tab").all():
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true")
+    assert page.tab.locator("img").count() == 0
+    assert page.tab.locator(".jitq-alarm").count() <= 1  # the stage's own error
+
+
+def test_the_arrow_keys_step_through_the_stages(page):
+    page.tab.locator("body").evaluate("body => document.activeElement.blur()")
+    for key, stage in (
+        ("Right", "insert_observers"),
+        ("Right", "calibrate"),
+        ("Right", "insert_quant_dequant"),
+        ("Left", "calib"),
+    ):
+        page.tab.keyboard.press(f"Arrow{key}")
+        expect(page.stage).to_contain_text(stage)
+
+
+def test_a_node_selects_its_row_and_a_row_its_node(page):
+    page.tab.locator("button.jitq-card", has_text="insert_observers").click()
+    page.tab.get_by_role("tab", name="Observers").click()
+    page.boxes("observe").first.click()
+    expect(page.details).to_contain_text("observe")
+    rows = page.tab.locator("tr.jitq-row")
+    expect(page.tab.locator("tr.jitq-here").first).to_be_visible()
+    rows.last.click()
+    expect(rows.last).to_have_class(re.compile("jitq-here"))
+
+
+def test_modules_fold_and_unfold(page):
+    count = page.boxes().count()
+    page.button("Fold all").click()
+    expect(page.boxes()).not_to_have_count(count)
+    page.button("Unfold all").click()
+    expect(page.boxes()).to_have_count(count)
+
+
+def test_what_is_searched_for_is_found(page):
+    page.tab.get_by_label("Search nodes").fill("conv2d")
+    expect(page.tab.locator(".jitq-hits")).to_contain_text(re.compile(r"\d"))
+    page.tab.keyboard.press("Enter")
+    expect(page.details).to_contain_text("conv2d")
+
+
+def test_before_and_after_stand_side_by_side(page):
+    page.button("Side by side").click()
+    expect(page.tab.locator(".jitq-graph svg:has(g.node)")).to_have_count(2)
+
+
+def test_what_is_chosen_outlives_a_reload(page):
+    page.tab.locator("button.jitq-card", has_text="quant_finalize").click()
+    expect(page.stage).to_contain_text("quant_finalize")
+    page.tab.reload()
+    expect(page.stage).to_contain_text("quant_finalize")
