@@ -8,7 +8,7 @@ compute in another order, and nothing grows with the number of batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,11 +51,12 @@ def compare(session: Session, inputs: Any, stages: Sequence[str] | None = None) 
     for each stage, to tell the error that is made from the error that came with the inputs.
 
     ValueError where nothing has run yet, for a stage that cannot be run, and for inputs that the
-    float model does not take; it names the batch.
+    float model does not take; it names the batch. RuntimeError while another thread runs the
+    session.
     """
     names = _checked_stages(session, stages)
     with (
-        session.engine(),
+        session.measured(),
         torch.no_grad(),
         torch.random.fork_rng(devices=[]),
         collector_paused(),
@@ -177,6 +178,7 @@ class _Lane:
         self.failures: list[StageFailure] = []
         self.float_of = {node.id: owner for owner, node in self.pairs.control.items()}
         self.wanted = self._wanted()
+        self.named_outputs = list(_named(self.graph, self.graph.outputs[0], "output"))
 
     def _wanted(self) -> frozenset[str]:
         names = {pair.seen for pair in self.pairs.pairs.values()}
@@ -275,6 +277,14 @@ class _Lane:
                 for block in user.blocks:
                     waiting.extend(self.graph.blocks[block].inputs)
             waiting.extend(self._handed_on.get(name, ()))
+
+    def is_tainted(self, output: str) -> bool:
+        """Whether an output, as `_tensors` names it, does not count."""
+        return any(
+            value in self.tainted
+            for name, value in self.named_outputs
+            if output == name or output.startswith(f"{name}[")
+        )
 
     @property
     def _handed_on(self) -> Mapping[str, list[str]]:
@@ -444,8 +454,8 @@ class _Comparison:
             while lane.alive:
                 lane.advance()
             theirs = dict(_tensors(lane.results)) if lane.results is not None else {}
-            tainted = not lane.tainted.isdisjoint(lane.graph.outputs)
             for name, x in float_outputs.items():
+                tainted = lane.is_tainted(name)
                 sums = lane.outputs.setdefault(name, ErrorSums())
                 y = theirs.get(name)
                 if y is not None and not tainted and _is_real(x) and y.shape == x.shape:
@@ -577,6 +587,16 @@ def _channel_axis(pair: Counterpart, x: Tensor) -> int:
     last."""
     convolved = any("conv" in node.kind for node in pair.float_nodes)
     return 1 if x.dim() >= 4 or (convolved and x.dim() == 3) else -1
+
+
+def _named(graph: Graph, value: str, name: str) -> Iterator[tuple[str, str]]:
+    """The values that a returned one is put together from, each with its name."""
+    maker = graph.producers.get(value)
+    if maker is not None and maker.kind in ("prim::TupleConstruct", "prim::ListConstruct"):
+        for k, item in enumerate(maker.inputs):
+            yield from _named(graph, item, f"{name}[{k}]")
+    else:
+        yield name, value
 
 
 def _tensors(value: Any, name: str = "") -> Iterable[tuple[str, Tensor]]:

@@ -312,13 +312,19 @@ class Session:
             raise KeyError(f"stage {stage!r} cannot be run (must be one of {self.live_stages})")
         return self._live_now()
 
-    def engine(self) -> contextlib.AbstractContextManager[None]:
-        """While open, the quantized backend is that of the session."""
-        return _engine(self._plan.engine)
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """While open, its models may be run: no stage begins, the quantized backend is its own.
+
+        RuntimeError while another thread runs the session.
+        """
+        with self._turn.taken(), _engine(self._plan.engine):
+            yield
 
     def store(self, numerics: Comparison) -> None:
         """Put what was measured into the recording."""
         self._log.recording = replace(self.recording, numerics=numerics)
+        self._turn.tell(lambda watcher: watcher.ended())
 
     def __repr__(self) -> str:
         done = ", ".join(self.recording.names) or "nothing yet"
