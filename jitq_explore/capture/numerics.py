@@ -592,7 +592,9 @@ def _channel_axis(pair: Counterpart, x: Tensor) -> int:
 def _named(graph: Graph, value: str, name: str) -> Iterator[tuple[str, str]]:
     """The values that a returned one is put together from, each with its name."""
     maker = graph.producers.get(value)
-    if maker is not None and maker.kind in ("prim::TupleConstruct", "prim::ListConstruct"):
+    if maker is not None and maker.kind == "aten::dequantize":  # of a tuple at once
+        yield from _named(graph, maker.inputs[0], name)
+    elif maker is not None and maker.kind in ("prim::TupleConstruct", "prim::ListConstruct"):
         for k, item in enumerate(maker.inputs):
             yield from _named(graph, item, f"{name}[{k}]")
     else:
