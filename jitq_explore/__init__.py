@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jitq_explore.capture.recorder import record as record
     from jitq_explore.capture.session import Session as Session
     from jitq_explore.capture.turn import Stopped as Stopped
+    from jitq_explore.costing import cost_table as cost_table
     from jitq_explore.exploring import explore as explore
     from jitq_explore.snapshots.archive import load as load
     from jitq_explore.snapshots.archive import save as save
@@ -43,6 +44,7 @@ _HOMES = {
     "Stopped": "capture.turn",
     "channel_table": "views.tables",
     "compare": "capture.numerics",
+    "cost_table": "costing",
     "diff": "views.show",
     "diff_graphs": "views.show",
     "explore": "exploring",
@@ -68,6 +70,7 @@ __all__ = [
     "Stopped",
     "channel_table",
     "compare",
+    "cost_table",
     "diff",
     "diff_graphs",
     "explore",

@@ -292,6 +292,14 @@ class Session:
         """A new session on the same float model and data with another qconfig dict."""
         return Session(wrap(self._float._c), replace(self._plan, qconfig_dict=qconfig_dict))
 
+    def with_engine(self, engine: str) -> Session:
+        """A new session on the same float model and data, for another quantized backend."""
+        return Session(wrap(self._float._c), replace(self._plan, engine=engine))
+
+    def at_input(self) -> ScriptModule:
+        """An independent copy of the float model."""
+        return wrap(_independent_copy(self._float)._c)
+
     @property
     def live_stages(self) -> tuple[str, ...]:
         """The stages whose models can still be run: those that are kept, and the last one."""
