@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import math
 import statistics
@@ -92,7 +91,7 @@ def _cost(
     batches: list[tuple[Any, ...]],
     seconds: float,
 ) -> ModelCost:
-    with torch.no_grad(), _quiet_profiler():
+    with torch.no_grad(), hushed(Heard()), kept_warnings([]):
         for batch in batches * WARM_UP:
             model(*batch)
         times = list(_timed(model, batches, seconds))
@@ -124,12 +123,6 @@ def _by_op(model: ScriptModule, batches: list[tuple[Any, ...]]) -> tuple[OpCost,
         if "::" in seen.key
     ]
     return tuple(sorted(found, key=lambda op: -op.milliseconds))
-
-
-@contextlib.contextmanager
-def _quiet_profiler() -> Iterator[None]:
-    with hushed(Heard()), kept_warnings([]):
-        yield
 
 
 def _nbytes(model: ScriptModule) -> int | None:
