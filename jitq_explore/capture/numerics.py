@@ -167,10 +167,9 @@ class _Lane:
         self.stage = stage
         self.program = Program(session.live(stage))
         self.graph = self.program.graph
-        self.pairs = Counterparts(float_graph, self.graph)
+        self.pairs = Counterparts.of(float_graph, self.graph)
         self.depths = _Depths(self.graph)
-        # What the recipes may need, and as they were last followed.
-        self.recipes = {name: self.pairs.recipe(pair) for name, pair in self.pairs.pairs.items()}
+        self.recipes = self.pairs.needs
         self.followed: dict[str, Recipe | None] = {}
         self.sums = {name: _Sums() for name in self.pairs.pairs}
         self.outputs: dict[str, ErrorSums] = {}
@@ -189,11 +188,12 @@ class _Lane:
 
     def recipe(self, pair: Counterpart, taken: Mapping[str, int]) -> Recipe | None:
         """The recipe for a value, given the branches that the float run has last taken."""
+        settled = self.recipes[pair.float_value]
+        if settled is None or not settled.branches:
+            return settled
         known = self.followed.get(pair.float_value)
         if known is not None and all(taken[name] == k for name, k in known.branches.items()):
             return known
-        if self.recipes[pair.float_value] is None:
-            return None
         found = self.followed[pair.float_value] = self.pairs.recipe(pair, taken)
         return found
 
@@ -416,6 +416,8 @@ class _Comparison:
     def compare_pair(self, lane: _Lane, pair: Counterpart, rounds: Rounds, x: Tensor) -> None:
         other = lane.value(pair.seen, rounds)
         if not isinstance(other, Tensor) or pair.seen in lane.tainted or other.shape != x.shape:
+            return
+        if not x.numel():
             return
         sums = lane.sums[pair.float_value]
         x, y = real(x), real(other)

@@ -20,6 +20,9 @@ from jitq_explore.snapshots.tracking import folded_into
 LONGEST_RECIPE = 200
 """Float ops that are run again at most to make one value from its nearest counterparts."""
 
+UNKNOWN = -1
+"""In place of a branch in a recipe that is not to be followed."""
+
 _TENSOR = re.compile(r"Tensor$|(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)\(")
 _HOLDS_TENSORS = re.compile(r"Tensor|(Float|Double|Half|BFloat16)\(")
 
@@ -83,6 +86,20 @@ class Counterparts:
         }
         self.pairs = {pair.float_value: pair for pair in self._find()}
 
+    @classmethod
+    def of(cls, before: Graph, after: Graph) -> Counterparts:
+        """Made once for each two graphs."""
+        known: dict[int, Counterparts] = before.__dict__.setdefault("_counterparts", {})
+        found = known.get(id(after))
+        if found is None or found.after is not after:
+            found = known[id(after)] = cls(before, after)
+        return found
+
+    @cached_property
+    def needs(self) -> Mapping[str, Recipe | None]:
+        """Float value -> what its recipe may need, whatever branches are taken."""
+        return {name: self.recipe(pair) for name, pair in self.pairs.items()}
+
     def seen(self, value: str) -> str:
         """The quantized form of a value, where it has one."""
         return self._quantized.get(value, value)
@@ -113,7 +130,8 @@ class Counterparts:
         """How the float ops make the pair's value from its nearest counterparts.
 
         `taken` maps the id of each If that has run to its branch; without it the recipe lists
-        what any branches would need, and is not to be followed. None where it cannot be made.
+        what any branches would need, and is to be followed only if it has no `branches`. None
+        where it cannot be made.
         """
         if pair.float_node is None:
             return Recipe((), (pair.float_value,), (), {}, {})
@@ -264,6 +282,7 @@ class _Recipes:
         place = branching.outputs.index(name)
         results = [self.graph.blocks[block].outputs[place] for block in branching.blocks]
         if self.taken is None:
+            self.branches[branching.id] = UNKNOWN
             found = [self.need(result) for result in results]
             return any(found)
         if branching.id not in self.taken:
