@@ -175,7 +175,6 @@ class _Lane:
         self.outputs: dict[str, ErrorSums] = {}
         self.branches: list[BranchTaken] = []
         self.failures: list[StageFailure] = []
-        self.float_of = {node.id: owner for owner, node in self.pairs.control.items()}
         self.wanted = self._wanted()
         self.named_outputs = list(_named(self.graph, self.graph.outputs[0], "output"))
 
@@ -192,7 +191,7 @@ class _Lane:
         if settled is None or not settled.branches:
             return settled
         known = self.followed.get(pair.float_value)
-        if known is not None and all(taken[name] == k for name, k in known.branches.items()):
+        if known is not None and all(taken.get(name) == k for name, k in known.branches.items()):
             return known
         found = self.followed[pair.float_value] = self.pairs.recipe(pair, taken)
         return found

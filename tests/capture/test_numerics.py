@@ -320,7 +320,6 @@ def test_comparing_changes_nothing(net):
     with torch.no_grad():
         for batch in NETS[net].inputs():
             assert torch.equal(run.module(*batch), other.module(*batch))
-    assert run.recording.last.structure.keys() == other.recording.last.structure.keys()
 
 
 def test_saved_and_loaded(tmp_path):
