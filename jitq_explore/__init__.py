@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from jitq_explore.capture.numerics import compare as compare
     from jitq_explore.capture.read_graph import read_graph as read_graph
     from jitq_explore.capture.recorder import record as record
     from jitq_explore.capture.sensitivity import sensitivity as sensitivity
     from jitq_explore.capture.session import Session as Session
     from jitq_explore.capture.turn import Stopped as Stopped
+    from jitq_explore.costing import cost_table as cost_table
     from jitq_explore.exploring import explore as explore
     from jitq_explore.recommending import recommend as recommend
     from jitq_explore.snapshots.archive import load as load
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from jitq_explore.views.calibration_table import calibration_table as calibration_table
     from jitq_explore.views.html import to_html as to_html
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
+    from jitq_explore.views.numerics_table import numerics_table as numerics_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
     from jitq_explore.views.tables import channel_table as channel_table
@@ -47,12 +50,15 @@ _HOMES = {
     "Stopped": "capture.turn",
     "calibration_table": "views.calibration_table",
     "channel_table": "views.tables",
+    "compare": "capture.numerics",
+    "cost_table": "costing",
     "diff": "views.show",
     "diff_graphs": "views.show",
     "explore": "exploring",
     "lineage": "snapshots.lineage",
     "lineage_table": "views.lineage_table",
     "load": "snapshots.archive",
+    "numerics_table": "views.numerics_table",
     "observer_table": "views.tables",
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
@@ -74,12 +80,15 @@ __all__ = [
     "Stopped",
     "calibration_table",
     "channel_table",
+    "compare",
+    "cost_table",
     "diff",
     "diff_graphs",
     "explore",
     "lineage",
     "lineage_table",
     "load",
+    "numerics_table",
     "observer_table",
     "quant_node_table",
     "read_graph",

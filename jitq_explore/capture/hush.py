@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 from typing import IO, TextIO
 
 _WARNING = re.compile(r"^\[W\d{4} [^\]]*\] (?:Warning: )?(?P<text>.*)$")
+_CHATTER = re.compile(r"^USDT:.* profiler_(start|stop)$")
+"""What torch's profiler says of itself."""
+
 _FUNCTION = re.compile(r" \(function [^()]*(\(\))?\)$")
 
 
@@ -142,7 +145,7 @@ def split_warnings(said: str) -> tuple[list[str], str]:
         found = _WARNING.match(line.rstrip("\n"))
         if found:
             messages[_FUNCTION.sub("", found["text"])] = None
-        else:
+        elif not _CHATTER.match(line.rstrip("\n")):
             rest.append(line)
     return list(messages), "".join(rest)
 

@@ -56,11 +56,42 @@ def read_body(graph: CppGraph, module_types: Collection[str]) -> Graph:
     Calls of modules' methods stay calls: `module_types` are the printed types of all modules, by
     which they are told from calls of TorchScript classes' methods, which are inlined.
     """
+    graph, called, names = _without_functions(graph, module_types)
+    return _GraphReader(called, names).read(graph)
+
+
+def live_body(
+    graph: CppGraph, module_types: Collection[str]
+) -> tuple[CppGraph, tuple[CppNode, ...]]:
+    """The graph whose nodes `read_body` reads, and its live nodes, in the order of those.
+
+    The nodes hold as long as that graph is held and no pass has changed it.
+    """
+    graph, _, _ = _without_functions(graph, module_types)
+    return graph, tuple(_live_nodes(graph))
+
+
+def _live_nodes(graph: CppGraph) -> Iterator[CppNode]:
+    for node in graph.nodes():
+        kind = node.kind()
+        if kind in (_ENTER, _LEAVE) or _is_function(node, kind):
+            continue
+        yield node
+        for block in () if _has_no_blocks(kind) else node.blocks():
+            yield from _live_nodes(block)
+        for name in _graph_attributes(node):
+            yield from _live_nodes(node.g(name))
+
+
+def _without_functions(
+    graph: CppGraph, module_types: Collection[str]
+) -> tuple[CppGraph, list[tuple[str, ...]], dict[str, str]]:
+    """The graph, or a copy in which functions are inlined; the frames of their calls; names."""
     if not _foreign_calls(graph, module_types):
-        return _GraphReader([]).read(graph)
+        return graph, [], {}
     graph = graph.copy()
     names = _hide_module_calls(graph, module_types)
-    return _GraphReader(_inline_functions(graph), names).read(graph)
+    return graph, _inline_functions(graph), names
 
 
 class _GraphReader:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from jitq_explore.capture.calibration import GOES_ON, Calibration, batches_seen
 from jitq_explore.capture.collect import Collector
 from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.hush import kept_warnings
+from jitq_explore.capture.interpret import LiveModel
 from jitq_explore.capture.qconfig_changes import changed, with_observers
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
@@ -36,9 +38,10 @@ from jitq_explore.capture.torch_version import require_supported_torch
 from jitq_explore.capture.turn import Stopped, Turn, Watcher
 from jitq_explore.snapshots.changes import Change
 from jitq_explore.snapshots.deciding import deciding_modules
+from jitq_explore.snapshots.numerics import Comparison
 from jitq_explore.snapshots.observations import observations
 from jitq_explore.snapshots.observers import ObserverReading
-from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
+from jitq_explore.snapshots.recording import INPUT, Recording, Snapshot, StageRecord
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ _PASSES: dict[str, Stage] = {
     )
     for stage in pipeline
 }  # fmt: skip
+
+KEPT_LIVE = ("fold_conv_bn", "insert_quant_dequant")
+"""Stages after which the numbers can differ and whose model no later stage has: kept, so that
+`jq.compare` can run them."""
 
 
 class Session:
@@ -379,6 +386,44 @@ class Session:
             return ()
         return calls_made(self.float_model(), plan.run_fn, plan.run_args)
 
+    def with_engine(self, engine: str) -> Session:
+        """A new session on the same float model and data, for another quantized backend."""
+        return Session(wrap(self._float._c), replace(self._plan, engine=engine))
+
+    @property
+    def live_stages(self) -> tuple[str, ...]:
+        """The stages whose models can still be run: those that are kept, and the last one."""
+        last = self.recording.names[-1:]
+        return (*(name for name in self._kept if name not in last), *last)
+
+    def live(self, stage: str) -> LiveModel:
+        """The model as a stage left it, to be run; never to be changed.
+
+        Of all stages there are "input" and `live_stages`; KeyError for any other.
+        """
+        if stage == INPUT:
+            module, snapshot = self._float._c, self.recording.input
+            return LiveModel(snapshot, module, module._get_method(snapshot.method_name).graph)
+        if stage in self._kept:
+            return self._kept[stage]
+        if stage not in self.live_stages:
+            raise KeyError(f"stage {stage!r} cannot be run (must be one of {self.live_stages})")
+        return self._live_now()
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """While open, its models may be run: no stage begins, the quantized backend is its own.
+
+        RuntimeError while another thread runs the session.
+        """
+        with self._turn.taken(), engine_in_force(self._plan.engine):
+            yield
+
+    def store(self, numerics: Comparison) -> None:
+        """Put what was measured into the recording."""
+        self._log.recording = replace(self.recording, numerics=numerics)
+        self._turn.tell(lambda watcher: watcher.ended())
+
     def __repr__(self) -> str:
         done = ", ".join(self.recording.names) or "nothing yet"
         return f"<Session {self._plan.mode}: done {done}; to come {', '.join(self.stages) or '-'}>"
@@ -402,6 +447,7 @@ class Session:
                 warnings=tuple(self._warnings),
             )
         self._log = RunLog(recording, taker)
+        self._kept: dict[str, LiveModel] = {}
 
     def _check_can_go_on(self) -> None:
         failed = self.recording.error
@@ -428,6 +474,14 @@ class Session:
         self._module = self._log.watch(
             stage.name, lambda watched: stage.apply(self._module, self._options), read
         )
+        if stage.name in KEPT_LIVE:
+            self._kept[stage.name] = self._live_now()
+
+    def _live_now(self) -> LiveModel:
+        last = self.recording.last
+        # A copy, since quant_finalize rewrites the graph of the module that it is given.
+        graph = self._module._c._get_method(last.main_method).graph.copy()
+        return LiveModel(last, self._module._c, graph)
 
     def _calibrate(self) -> None:
         interrupted, watched = self._interrupted, Watched()

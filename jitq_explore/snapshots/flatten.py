@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from jitq_explore.snapshots.graph import OBSERVE, Block, Graph, Node, Value
 from jitq_explore.snapshots.source import users_own
@@ -17,22 +17,27 @@ from jitq_explore.snapshots.source import users_own
 if TYPE_CHECKING:
     from jitq_explore.snapshots.recording import Snapshot
 
+Origin: TypeAlias = tuple[Graph, str]
+"""Of a node of a flattened graph: the body that it was taken from, and its id there."""
 
-def flatten(snapshot: Snapshot, method: str) -> Graph:
-    """The flattened graph of the model's method of that name.
+
+def flatten(snapshot: Snapshot, method: str) -> tuple[Graph, tuple[Origin, ...]]:
+    """The flattened graph of the model's method of that name, and where its nodes are from.
 
     A call of a submodule's method is replaced by that method's nodes; a call of an observer's
     `forward` becomes one node of kind `jitq::observe` with the attributes `observer` (its module
     path), `class` and `value` (the observed value's name in the method that observes it). A call
     through an interface type stays a call, as torch leaves it.
     """
-    return _Flattener(snapshot).run(method)
+    flattener = _Flattener(snapshot)
+    return flattener.run(method), tuple(flattener.taken)
 
 
 class _Flattener:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.nodes: list[Node] = []
+        self.taken: list[Origin] = []
         self.values: dict[str, Value] = {}
         self.blocks: dict[str, Block] = {}
         self.lines: dict[str, str] = {}
@@ -133,6 +138,7 @@ class _Flattener:
             if node.kind == "prim::fork":
                 self.hand_on_modules(copy.inputs, self.blocks[block_id].inputs)
         self.nodes.append(copy)
+        self.taken.append((body, node.id))
 
     def hand_on_modules(self, given: tuple[str, ...], taken: tuple[str, ...]) -> None:
         """A fork's block takes what the fork is given: modules too."""

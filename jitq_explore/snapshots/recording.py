@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from jitq_explore.snapshots.flatten import flatten
+from jitq_explore.snapshots.flatten import Origin, flatten
 from jitq_explore.snapshots.graph import Graph
 from jitq_explore.snapshots.modules import ModuleState
+from jitq_explore.snapshots.numerics import Comparison
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.timeline import CalibrationTimeline
@@ -42,7 +43,7 @@ class Snapshot:
     observers: tuple[ObserverReading, ...] = ()
     method_name: str = "forward"
     codes: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    _flattened: dict[str, Graph] = field(
+    _flattened: dict[str, tuple[Graph, tuple[Origin, ...]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -52,6 +53,13 @@ class Snapshot:
         Submodules are inlined, observers are single nodes of kind `jitq::observe`. Made when first
         asked for. KeyError names the methods there are.
         """
+        return self._flat(method)[0]
+
+    def origins(self, method: str | None = None) -> tuple[Origin, ...]:
+        """For each node of that graph, in order, the body that it is from and its id there."""
+        return self._flat(method)[1]
+
+    def _flat(self, method: str | None) -> tuple[Graph, tuple[Origin, ...]]:
         name = self._checked(method)
         if name not in self._flattened:
             with collector_paused():
@@ -194,7 +202,8 @@ class Recording:
 
     `mode` is one of "static", "dynamic", "on_device"; `qconfig` maps each key of the qconfig dict
     to the printed QConfig ("None" for None); `planned` names all stages of the run, `stages` holds
-    those that have run, the failing one included, in order.
+    those that have run, the failing one included, in order. `numerics` is what
+    `jq.compare` measured.
     """
 
     mode: str
@@ -209,6 +218,7 @@ class Recording:
     preserved_attrs: tuple[str, ...] = ()
     method_name: str = "forward"
     warnings: tuple[str, ...] = ()
+    numerics: Comparison | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,0 +1,356 @@
+"""Runs a method's flattened graph node by node.
+
+torch runs a graph whole and shows nothing of what is in between; hooks see modules, not ops, and
+extra outputs keep every activation alive at once. Here a run is a generator: it yields what each
+node made, keeps a value only until its last use, and several runs can be advanced in turn.
+
+Nodes and values go by the ids and names of `Snapshot.graph()`. Observers hand on what they are
+given and are not fed; attributes of the model are never written, nor changed in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+
+from jitq_explore.capture.operators import Op, op_of
+from jitq_explore.capture.read_graph import live_body
+from jitq_explore.capture.read_modules import type_name, walk
+from jitq_explore.capture.torch_types import CppGraph, CppModule, CppNode
+from jitq_explore.snapshots.graph import OBSERVE, Block, Graph, Node
+from jitq_explore.snapshots.recording import Snapshot
+
+Rounds: TypeAlias = tuple[int, ...]
+"""In which round of each enclosing loop, outermost first."""
+
+
+class Event(NamedTuple):
+    """What a run has just done.
+
+    `names` and `values` are what the node made, or, where a round of a loop begins, what its block
+    is given. `taken` is for an If the number of the branch that comes next, and when a Loop ends
+    the rounds that it made.
+    """
+
+    node: Node
+    rounds: Rounds
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
+    taken: int | None = None
+    ended: bool = True
+
+
+Run: TypeAlias = Generator[Event, None, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class LiveModel:
+    """A model as one stage left it: its snapshot, the module, and the main method's graph.
+
+    The graph is a copy where a later pass rewrites the module's own.
+    """
+
+    snapshot: Snapshot
+    module: CppModule
+    graph: CppGraph
+
+
+class InterpreterError(RuntimeError):
+    """A node that failed, with where it is; the cause is torch's own error."""
+
+    def __init__(self, node: Node, error: BaseException) -> None:
+        place = f" of module {node.module_path!r}" if node.module_path else ""
+        line = f", {node.source}" if node.source else ""
+        first = next(iter(str(error).strip().splitlines()), "")
+        super().__init__(f"{node.kind}{place}{line}: {type(error).__name__}: {first}")
+        self.node = node
+
+
+class _Step(NamedTuple):
+    """A node and the values that nobody needs once it has run."""
+
+    node: Node
+    dropped: tuple[str, ...]
+
+
+class Program:
+    """One method, ready to be run any number of times."""
+
+    def __init__(self, model: LiveModel, method: str | None = None) -> None:
+        self.model = model
+        self.method = method or model.snapshot.main_method
+        self.graph: Graph = model.snapshot.graph(self.method)
+        self._kept: list[CppGraph] = []  # live nodes hold as long as their graph
+        self._live = self._live_nodes()
+        self.steps = _plan(self.graph)
+        self._ops: dict[str, Op] = {}
+        self._fixed: dict[str, Any] = {}
+
+    @cached_property
+    def writes(self) -> bool:
+        """Whether any op changes a tensor in place."""
+        return any(changes_in_place(node) for node in self.graph.nodes)
+
+    @cached_property
+    def own_results(self) -> Mapping[str, frozenset[str]]:
+        """Block -> what it hands on that it made itself."""
+        own: dict[str, set[str]] = {block.id: set(block.inputs) for block in self.blocks}
+        for node in self.graph.nodes:
+            if node.block:
+                own[node.block].update(node.outputs)
+        return {block.id: frozenset(own[block.id]) & set(block.outputs) for block in self.blocks}
+
+    @property
+    def blocks(self) -> Collection[Block]:
+        """The blocks of the graph."""
+        return self.graph.blocks.values()
+
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """Ids of the nodes that fetch an attribute which is changed in place or assigned."""
+        names = {n.attributes["name"] for n in self.graph.nodes if n.kind == "prim::SetAttr"}
+        for node in self.graph.nodes:
+            for value in _changed_by(node):
+                maker = self.graph.producers.get(value)
+                while maker is not None and maker.kind != "prim::GetAttr" and maker.inputs:
+                    maker = self.graph.producers.get(maker.inputs[0])
+                if maker is not None and maker.kind == "prim::GetAttr":
+                    names.add(maker.attributes["name"])
+        fetches = self.graph.find("prim::GetAttr")
+        return frozenset(node.id for node in fetches if node.attributes["name"] in names)
+
+    def run(self, arguments: Sequence[Any]) -> Run:
+        """Run on one call's arguments, the model itself left out; returns the graph's outputs.
+
+        The arguments stay what they are. InterpreterError for a node that fails.
+        """
+        return _Run(self).go(_own_copies(arguments) if self.writes else arguments)
+
+    def outputs(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
+        """The same to the end, nothing looked at."""
+        run = self.run(arguments)
+        with torch.no_grad():
+            while True:
+                try:
+                    next(run)
+                except StopIteration as end:
+                    return tuple(end.value)
+
+    def compute(self, node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """What one node without blocks makes of any inputs; in-place ops leave these alone."""
+        if changes_in_place(node):
+            inputs = [i.clone() if isinstance(i, torch.Tensor) else i for i in inputs]
+        return self.op(node)(inputs)
+
+    def op(self, node: Node) -> Op:
+        """What the node computes."""
+        found = self._ops.get(node.id)
+        if found is None:
+            found = self._ops[node.id] = op_of(node.kind, self._live[node.id])
+        return found
+
+    def fixed(self, node: Node, owner: Any) -> Any:
+        """A constant, or an attribute as the model has it; looked up once."""
+        if node.id not in self._fixed:
+            if node.is_constant:
+                self._fixed[node.id] = self._live[node.id].output().toIValue()
+            else:
+                self._fixed[node.id] = owner.getattr(str(node.attributes["name"]))
+        return self._fixed[node.id]
+
+    def _live_nodes(self) -> dict[str, CppNode]:
+        snapshot = self.model.snapshot
+        # By path: the snapshot may be of a copy, whose classes are called otherwise.
+        by_path = dict(walk(self.model.module))
+        modules = {s.class_group: by_path[s.path] for s in snapshot.modules}
+        bodies = {id(body): key for key, body in snapshot.bodies.items()}
+        main = (snapshot.modules[0].class_group, self.method)
+        bodies[id(snapshot.bodies[main])] = main
+        types = {type_name(module) for module in by_path.values()}
+        live: dict[int, tuple[CppNode, ...]] = {}
+        position: dict[int, dict[str, int]] = {}
+        nodes = {}
+        for k, (body, body_id) in enumerate(snapshot.origins(self.method)):
+            if id(body) not in live:
+                group, method = bodies[id(body)]
+                own = self.model.graph if (group, method) == main else None
+                graph = own if own is not None else modules[group]._get_method(method).graph
+                held, live[id(body)] = live_body(graph, types)
+                self._kept.append(held)
+                position[id(body)] = {node.id: place for place, node in enumerate(body.nodes)}
+            nodes[f"n{k}"] = live[id(body)][position[id(body)][body_id]]
+        return nodes
+
+
+def _own_copies(value: Any) -> Any:
+    """The same with tensors of its own: an op may write into them."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, tuple | list):
+        return type(value)(_own_copies(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _own_copies(item) for key, item in value.items()}
+    return value
+
+
+def changes_in_place(node: Node) -> bool:
+    """Whether the op writes into its first input."""
+    return node.kind.endswith("_") and not node.kind.endswith("__")
+
+
+def _changed_by(node: Node) -> tuple[str, ...]:
+    """The values whose tensors a node may write into."""
+    if changes_in_place(node):
+        return node.inputs[:1]
+    # In training mode the running statistics.
+    return node.inputs[3:5] if node.kind == "aten::batch_norm" else ()
+
+
+def _plan(graph: Graph) -> dict[str, tuple[_Step, ...]]:
+    """The steps of every block ("": the graph's own)."""
+    inside: dict[str, list[Node]] = {"": [], **{name: [] for name in graph.blocks}}
+    home = dict.fromkeys(graph.inputs, "")  # value -> the block that it lives in
+    last: dict[str, Node] = {}  # value -> the step there that uses it last
+    for block in graph.blocks.values():
+        home.update(dict.fromkeys(block.inputs, block.id))
+    for node in graph.nodes:
+        inside[node.block].append(node)
+        home.update(dict.fromkeys(node.outputs, node.block))
+        last.update(dict.fromkeys(node.outputs, node))
+    position = {node.id: k for k, node in enumerate(graph.nodes)}
+
+    def use(name: str, user: Node) -> None:
+        while user.block != home[name]:
+            user = graph.by_id[graph.blocks[user.block].owner]
+        if name not in last or position[user.id] > position[last[name].id]:
+            last[name] = user
+
+    kept = set(graph.outputs)
+    for node in graph.nodes:
+        for name in node.inputs:
+            use(name, node)
+    for block in graph.blocks.values():
+        for name in block.outputs:
+            if home[name] == block.id:
+                kept.add(name)
+            else:
+                use(name, graph.by_id[block.owner])
+    dropped: dict[str, list[str]] = {}
+    for name, node in last.items():
+        if name not in kept:
+            dropped.setdefault(node.id, []).append(name)
+    return {
+        block: tuple(_Step(node, tuple(dropped.get(node.id, ()))) for node in nodes)
+        for block, nodes in inside.items()
+    }
+
+
+class _Run:
+    """One run of a program: the values that are alive, by name."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.graph = program.graph
+        self.values: dict[str, Any] = {}
+        self.written: dict[tuple[int, str], Any] = {}  # (module, attribute) as this run left it
+
+    def go(self, arguments: Sequence[Any]) -> Run:
+        self.values.update(
+            zip(self.graph.inputs, (self.program.model.module, *arguments), strict=True)
+        )
+        yield from self.block("", ())
+        return tuple(self.values[name] for name in self.graph.outputs)
+
+    def block(self, name: str, rounds: Rounds) -> Iterator[Event]:
+        values = self.values
+        for node, dropped in self.program.steps[name]:
+            if node.kind == "prim::If":
+                yield from self.branch(node, rounds)
+            elif node.kind == "prim::Loop":
+                yield from self.loop(node, rounds)
+            elif node.kind == "prim::fork":
+                yield from self.fork(node, rounds)
+            else:
+                yield self.give(node, rounds, self.compute(node))
+            for value in dropped:
+                values.pop(value, None)
+
+    def give(
+        self, node: Node, rounds: Rounds, made: Sequence[Any], taken: int | None = None
+    ) -> Event:
+        self.values.update(zip(node.outputs, made, strict=False))
+        return Event(node, rounds, node.outputs, tuple(made), taken)
+
+    def results(self, block: str) -> list[Any]:
+        """What a block that has run hands on; its own values are not needed any more."""
+        names = self.graph.blocks[block].outputs
+        found = [self.values[name] for name in names]
+        for name in names:
+            if name in self.program.own_results[block]:
+                self.values.pop(name, None)
+        return found
+
+    def branch(self, node: Node, rounds: Rounds) -> Iterator[Event]:
+        taken = 0 if self.values[node.inputs[0]] else 1
+        yield Event(node, rounds, (), (), taken, ended=False)
+        yield from self.block(node.blocks[taken], rounds)
+        yield self.give(node, rounds, self.results(node.blocks[taken]), taken)
+
+    def loop(self, node: Node, rounds: Rounds) -> Iterator[Event]:
+        most, going, *carried = [self.values[name] for name in node.inputs]
+        (block,) = node.blocks
+        names = self.graph.blocks[block].inputs
+        made = 0
+        while going and made < most:
+            given = (made, *carried)
+            self.values.update(zip(names, given, strict=True))
+            inner = (*rounds, made)
+            yield Event(node, inner, names, given, ended=False)
+            yield from self.block(block, inner)
+            going, *carried = self.results(block)
+            made += 1
+        yield self.give(node, rounds, carried, made)
+
+    def fork(self, node: Node, rounds: Rounds) -> Iterator[Event]:
+        """What runs beside is run at once: the results are the same."""
+        (block,) = node.blocks
+        given = [self.values[name] for name in node.inputs]
+        self.values.update(zip(self.graph.blocks[block].inputs, given, strict=True))
+        yield from self.block(block, rounds)
+        yield self.give(node, rounds, self.results(block))
+
+    def compute(self, node: Node) -> tuple[Any, ...]:
+        program, kind = self.program, node.kind
+        if kind == "prim::Constant":
+            constant = program.fixed(node, None)
+            return (list(constant) if isinstance(constant, list) else constant,)
+        inputs = [self.values[name] for name in node.inputs]
+        try:
+            if kind == "prim::GetAttr":
+                return (self.attribute(node, inputs[0]),)
+            if kind == "prim::SetAttr":
+                self.written[id(inputs[0]), str(node.attributes["name"])] = inputs[1]
+                return ()
+            if kind == OBSERVE:
+                return (inputs[0],)
+            if kind == "prim::CallMethod":
+                called = getattr(inputs[0], str(node.attributes["name"]))
+                result = called(*inputs[1:])
+                return tuple(result) if len(node.outputs) > 1 else (result,)
+            return program.op(node)(inputs)
+        except Exception as error:
+            raise InterpreterError(node, error) from error
+
+    def attribute(self, node: Node, owner: Any) -> Any:
+        value = self.program.fixed(node, owner)
+        if node.id not in self.program.written:
+            return value
+        # As this run has it: the model's own must stay what it is.
+        key = id(owner), str(node.attributes["name"])
+        if key not in self.written:
+            self.written[key] = value.clone() if isinstance(value, torch.Tensor) else value
+        return self.written[key]

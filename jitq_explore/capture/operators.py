@@ -1,0 +1,126 @@
+"""TorchScript's operators as Python functions, each looked up once."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import torch
+
+from jitq_explore.capture.torch_types import CppNode
+
+Op: TypeAlias = Callable[[Sequence[Any]], tuple[Any, ...]]
+"""Takes a node's inputs and gives its outputs."""
+
+_GENERIC = re.compile(r"\bt(\[\])?\b|\bDict\(")
+"""In a schema: a type variable, or a dict, which cannot be handed over without the exact type."""
+
+
+def op_of(kind: str, node: CppNode) -> Op:
+    """What a node computes: an own function, a registered operator, else a graph of that node."""
+    own = _OWN.get(kind)
+    if own is not None:
+        return own
+    schema = node.schema()
+    if schema.startswith("(") or _GENERIC.search(schema):  # "(no schema)", or not for Python
+        return _graph_of(node)
+    return _registered(schema, node.outputsSize())
+
+
+@lru_cache(maxsize=4096)
+def _registered(schema: str, outputs: int) -> Op:
+    parsed = torch._C.parse_schema(schema)
+    function = torch._C._get_operation_overload(parsed.name, parsed.overload_name)[0]
+    names = [argument.name for argument in parsed.arguments]
+    by_name = [argument.kwarg_only for argument in parsed.arguments]
+    positional = by_name.index(True) if True in by_name else len(names)
+
+    def call(inputs: Sequence[Any]) -> tuple[Any, ...]:
+        named = dict(zip(names[positional:], inputs[positional:], strict=False))
+        result = function(*inputs[:positional], **named)
+        if outputs == 1:
+            return (result,)
+        return tuple(result) if outputs else ()
+
+    return call
+
+
+def _graph_of(node: CppNode) -> Op:
+    """A function of one node, for the kinds without a schema."""
+    graph: Any = torch._C.Graph()
+    values: dict[str, Any] = {}
+    for value in node.inputs():
+        name = value.debugName()
+        if name not in values:
+            values[name] = graph.addInput()
+            values[name].setType(value.type())
+    clone = graph.createClone(node, lambda value: values[value.debugName()])
+    graph.insertNode(clone)
+    for value in clone.outputs():
+        graph.registerOutput(value)
+    function = torch._C._create_function_from_graph("one_node", graph)
+    order = [value.debugName() for value in node.inputs()]
+    first = [order.index(name) for name in values]
+    outputs = node.outputsSize()
+
+    def call(inputs: Sequence[Any]) -> tuple[Any, ...]:
+        result = function(*[inputs[k] for k in first])
+        if outputs == 1:
+            return (result,)
+        return tuple(result) if outputs else ()
+
+    return call
+
+
+def _dict_of(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    return (dict(zip(inputs[::2], inputs[1::2], strict=True)),)
+
+
+def _changing(change: Callable[..., Any]) -> Op:
+    """An operator that changes a list or dict: torch would be handed a copy of ours."""
+
+    def call(inputs: Sequence[Any]) -> tuple[Any, ...]:
+        result = change(*inputs)
+        return (inputs[0] if result is None else result,)
+
+    return call
+
+
+def _first(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    return (inputs[0],)
+
+
+_OWN: Mapping[str, Op] = MappingProxyType(
+    {
+        "prim::ListConstruct": lambda inputs: (list(inputs),),
+        "prim::TupleConstruct": lambda inputs: (tuple(inputs),),
+        "prim::DictConstruct": _dict_of,
+        "prim::ListUnpack": lambda inputs: tuple(inputs[0]),
+        "prim::TupleUnpack": lambda inputs: tuple(inputs[0]),
+        "prim::TupleIndex": lambda inputs: (inputs[0][inputs[1]],),
+        "aten::__getitem__": lambda inputs: (inputs[0][inputs[1]],),
+        "aten::len": lambda inputs: (len(inputs[0]),),
+        "prim::unchecked_cast": _first,
+        "prim::unchecked_unwrap_optional": _first,
+        "aten::wait": _first,
+        "prim::Uninitialized": lambda inputs: (None,),
+        "prim::Print": lambda inputs: (),
+        "aten::warn": lambda inputs: (),
+        "prim::Guard": _first,
+        "aten::__is__": lambda inputs: (inputs[0] is inputs[1],),
+        "aten::__isnot__": lambda inputs: (inputs[0] is not inputs[1],),
+        "aten::append": _changing(lambda items, item: items.append(item)),
+        "aten::extend": _changing(lambda items, more: items.extend(more)),
+        "aten::insert": _changing(lambda items, place, item: items.insert(place, item)),
+        "aten::reverse": _changing(lambda items: items.reverse()),
+        "aten::clear": _changing(lambda items: items.clear()),
+        "aten::pop": lambda inputs: (inputs[0].pop(*inputs[1:]),),
+        "aten::_set_item": _changing(operator.setitem),
+        "aten::Delete": _changing(operator.delitem),
+    }
+)
+"""The kinds that torch's interpreter handles itself, or that work on a list or dict in place."""

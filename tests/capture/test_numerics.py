@@ -1,0 +1,399 @@
+"""`jq.compare`: its numbers against hooks on the eager model and torch's own runs; planted faults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from distinct_nets import InvertedResidual, distinct_net
+from nets import NETS, TwoInputs
+from runs import FBGEMM, calibrate, session
+from torch import Tensor, nn
+from torch.ao.quantization import (
+    MinMaxObserver,
+    QConfig,
+    default_weight_observer,
+)
+
+import jitq_explore as jq
+from jitq_explore.capture import numerics
+from jitq_explore.demo import DigitsNet
+
+
+class BranchOfTwo(nn.Module):
+    """x: (N, 6), y: (N, 5) -> (N, 4); which layer is used depends on the data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sum = TwoInputs()
+        self.positive = nn.Linear(4, 4)
+        self.negative = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        z = self.sum(x, y)
+        if float(z.sum()) > 0:
+            return torch.relu(self.positive(z))
+        return self.negative(z)
+
+
+def of_spec(name: str) -> Callable[[], tuple[nn.Module, list[tuple[Any, ...]]]]:
+    return lambda: (NETS[name].make(), NETS[name].inputs(3))
+
+
+def made(make: Callable[[], nn.Module], *shapes: tuple[int, ...]):
+    def net() -> tuple[nn.Module, list[tuple[Any, ...]]]:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            batches = [tuple(torch.randn(shape) for shape in shapes) for _ in range(3)]
+            return make().eval(), batches
+
+    return net
+
+
+SIX = {
+    "digits": made(DigitsNet, (4, 1, 8, 8)),
+    "residual": of_spec("residual"),
+    "inverted": made(lambda: InvertedResidual(2), (2, 3, 8, 8)),
+    "transformer": of_spec("transformer_block"),
+    "lstm": of_spec("lstm"),
+    "branch": made(BranchOfTwo, (3, 6), (3, 5)),
+}
+CASES = [
+    (net, how)
+    for net in SIX
+    for how in ("scripted", "traced")
+    if (net, how) != ("branch", "traced")
+]
+IN_A_BRANCH = {"positive", "negative"}
+HOOKED = (nn.Conv2d, nn.BatchNorm2d, nn.Linear, nn.LayerNorm, nn.LSTM)
+
+
+def torchscript(model: nn.Module, how: str, batch: tuple[Any, ...]) -> torch.jit.ScriptModule:
+    return torch.jit.script(model) if how == "scripted" else torch.jit.trace(model, batch)
+
+
+def hooked(model: nn.Module, batches: list[tuple[Any, ...]]) -> dict[str, list[Tensor]]:
+    """What each module gave in every batch."""
+    found: dict[str, list[Tensor]] = {}
+
+    def keep(path: str):
+        def hook(_: nn.Module, __: object, output: Any) -> None:
+            found.setdefault(path, []).append(output[0] if isinstance(output, tuple) else output)
+
+        return hook
+
+    hooks = [
+        m.register_forward_hook(keep(p)) for p, m in model.named_modules() if isinstance(m, HOOKED)
+    ]
+    with torch.no_grad():
+        for batch in batches:
+            model(*batch)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def stock_values(
+    run: jq.Session, stage: str, names: set[str], batches: list[tuple[Any, ...]]
+) -> dict[str, list[Tensor]]:
+    """The values of those names as torch's own interpreter makes them, handed out as outputs."""
+    live = run.live(stage)
+    graph = live.graph.copy()
+    named = zip(live.snapshot.graph().nodes, live_nodes(graph), strict=True)
+    found = {
+        name: value
+        for plain, node in named
+        if not plain.block
+        for name, value in zip(plain.outputs, node.outputs(), strict=True)
+        if name in names
+    }
+    handed = graph.create("prim::TupleConstruct", list(found.values()), 1)
+    handed.output().setType(torch._C.TupleType([torch._C.TensorType.get()] * len(found)))
+    graph.appendNode(handed)
+    graph.eraseOutput(0)
+    graph.registerOutput(handed.output())
+    function = torch._C._create_function_from_graph("values", graph)
+    values: dict[str, list[Tensor]] = {}
+    with torch.no_grad():
+        for batch in batches:
+            for name, tensor in zip(found, function(live.module, *batch), strict=True):
+                values.setdefault(name, []).append(tensor.dequantize())
+    return values
+
+
+def live_nodes(graph: Any) -> list[Any]:
+    nodes = []
+    for node in graph.nodes():
+        nodes.append(node)
+        for block in node.blocks():
+            nodes.extend(live_nodes(block))
+    return nodes
+
+
+def sqnr(x: list[Tensor], y: list[Tensor]) -> float:
+    one, other = (torch.cat([t.reshape(-1) for t in side]).double() for side in (x, y))
+    noise = float((one - other).norm())
+    return math.inf if noise == 0 else 20 * math.log10(float(one.norm()) / noise)
+
+
+@pytest.mark.parametrize(("net", "how"), CASES)
+def test_every_sqnr_is_that_of_hooks_on_the_eager_model(net, how):
+    model, batches = SIX[net]()
+    run = jq.Session.static(torchscript(model, how, batches[0]), {"": FBGEMM}, calibrate, [batches])
+    run.run()
+    comparison = jq.compare(run, batches)
+    assert run.recording.numerics is comparison
+    float_values = hooked(model, batches)
+    float_graph = run.recording.input.graph()
+    compared = set()
+    for stage in ("insert_quant_dequant", "dce"):
+        rows = comparison.at(stage)
+        values = stock_values(run, stage, {row.value for row in rows}, batches)
+        for row in rows:
+            path = float_graph.by_id[row.float_node].module_path if row.float_node else None
+            if path in float_values and row.value in values and len(values[row.value]) == 3:
+                if row.float_value != float_graph.by_id[row.float_node].outputs[0]:
+                    continue  # the LSTM's hidden state
+                want = sqnr(float_values[path], values[row.value])
+                assert row.sqnr == pytest.approx(want, abs=0.1), (stage, path)
+                compared.add(path)
+    # What a convolution gives is gone where a batch norm was folded into it.
+    there = {
+        p
+        for p, m in model.named_modules()
+        if isinstance(m, HOOKED) and not isinstance(m, nn.Conv2d)
+    }
+    assert there - compared <= IN_A_BRANCH
+    with torch.no_grad():
+        want = sqnr([model(*b) for b in batches], [run.module(*b) for b in batches])
+    assert comparison.output_sqnr() == pytest.approx(want, abs=0.1)
+
+
+class Chain(nn.Module):
+    """x: (N, 6) -> (N, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(6, 16)
+        self.fc2 = nn.Linear(16, 16)
+        self.fc3 = nn.Linear(16, 16)
+        self.fc4 = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.fc1(x))
+        x = torch.tanh(self.fc2(x))
+        x = torch.relu(self.fc3(x))
+        return self.fc4(x)
+
+
+def outlier_channel(model: Chain) -> None:
+    """Undone by the next layer: the float model computes what it did."""
+    with torch.no_grad():
+        model.fc3.weight[3] *= 300
+        model.fc3.bias[3] = 100
+        model.fc4.weight[:, 3] /= 300
+
+
+def large_row(model: Chain) -> None:
+    with torch.no_grad():
+        model.fc1.weight[2] *= 1000
+        model.fc2.weight[:, 2] /= 1000
+
+
+def nothing(model: Chain) -> None:
+    """No fault."""
+
+
+def spoiling(model: Any, batches: list[tuple[Tensor]]) -> None:
+    """One batch in which the second layer gives far more than in all others."""
+    for number, batch in enumerate(batches):
+        far = 200.0 if number == 2 else 0.0
+        with torch.no_grad():
+            model.fc2.bias.add_(far)
+            model(*batch)
+            model.fc2.bias.sub_(far)
+
+
+PER_TENSOR = QConfig(
+    activation=MinMaxObserver.with_args(dtype=torch.quint8), weight=default_weight_observer
+)
+
+
+def chain_session(
+    plant: Callable[[Chain], None], qconfig: QConfig, run_fn: Callable[..., None] = calibrate
+) -> tuple[jq.Session, list[tuple[Tensor]]]:
+    torch.manual_seed(5)
+    model = Chain().eval()
+    plant(model)
+    batches = [(torch.randn(16, 6),) for _ in range(4)]
+    return jq.Session.static(torch.jit.script(model), {"": qconfig}, run_fn, [batches]), batches
+
+
+@pytest.mark.parametrize(
+    ("plant", "qconfig", "run_fn", "module"),
+    [
+        (outlier_channel, FBGEMM, calibrate, "fc3"),
+        (large_row, PER_TENSOR, calibrate, "fc1"),
+        (nothing, PER_TENSOR, spoiling, "fc2"),
+    ],
+)
+def test_the_guilty_op_is_first(plant, qconfig, run_fn, module):
+    run, batches = chain_session(plant, qconfig, run_fn)
+    run.run()
+    first, second = jq.compare(run, batches).rank()[:2]
+    assert first.module == module
+    lower = [min(row.own_sqnr, row.own_channel_sqnr) for row in (first, second)]
+    assert lower[0] < lower[1] - 3
+
+
+def test_a_saturating_activation_is_first():
+    run, batches = chain_session(nothing, PER_TENSOR)
+    run.run(until="calibrate")
+    graph = run.recording.last.graph()
+    relu = next(graph.find("aten::relu"))
+    (observer,) = [n for n in graph.consumers[relu.outputs[0]] if n.is_observer]
+    run._module._c.getattr(str(observer.attributes["observer"])).getattr("max_val").mul_(0.2)
+    run.run()
+    first, second = jq.compare(run, batches).rank()[:2]
+    assert first.module == "fc1"
+    assert first.saturated > 0.1 > second.saturated
+
+
+def test_another_branch_is_reported_and_not_averaged_over():
+    torch.manual_seed(1)
+    batches = SIX["branch"]()[1]
+
+    class Threshold(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(6, 4)
+            self.positive = nn.Linear(4, 2)
+            self.negative = nn.Linear(4, 2)
+            self.limit = 0.0
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            y = self.fc(x)
+            z = self.positive(y) if float(y.sum()) > self.limit else self.negative(y)
+            return z, y
+
+    model = Threshold().eval()
+    inputs = [(x,) for x, _ in batches]
+
+    def quantized() -> jq.Session:
+        run = jq.Session.static(torch.jit.script(model), {"": FBGEMM}, calibrate, [inputs])
+        run.run()
+        return run
+
+    with torch.no_grad():
+        # Between what the float model and what the quantized one compute for the batch 1.
+        sums = [float(m(*inputs[1])[1].sum()) for m in (model, quantized().module)]
+        model.limit = sum(sums) / 2
+    run = quantized()
+    comparison = jq.compare(run, inputs)
+    (branch,) = [b for b in comparison.branches if b.stage == "dce"]
+    assert (branch.kind, branch.batch) == ("prim::If", 1)
+    assert branch.taken != branch.float_taken
+    assert "test_numerics.py" in branch.source
+    assert "took its" in str(branch)
+    outputs = {o.name: o.batches for o in comparison.outputs if o.stage == "dce"}
+    assert outputs == {"output[0]": 2, "output[1]": 3}
+    assert all(
+        r.batches + 1 <= 3 for r in comparison.at("dce") if r.module in ("positive", "negative")
+    )
+
+
+@pytest.mark.parametrize("net", ["residual", "lstm"])
+def test_comparing_changes_nothing(net):
+    run, other = session(net), session(net)
+    run.run(until="calibrate")
+    before = run._log.taker.retake_observers(run._module, run.recording.last).observers
+    comparison = jq.compare(run, NETS[net].inputs(3), ["fold_conv_bn", "calibrate"])
+    after = run._log.taker.retake_observers(run._module, run.recording.last).observers
+    assert after == before
+    assert comparison.output_sqnr("calibrate") > 100
+    run.run()
+    other.run()
+    jq.compare(run, NETS[net].inputs(3))
+    with torch.no_grad():
+        for batch in NETS[net].inputs():
+            assert torch.equal(run.module(*batch), other.module(*batch))
+
+
+def test_saved_and_loaded(tmp_path):
+    run = session("branch")
+    run.run()
+    jq.compare(run, NETS["branch"].inputs(3))
+    jq.save(run.recording, tmp_path / "run.jitq")
+    loaded = jq.load(tmp_path / "run.jitq").numerics
+    # By repr, since NaN is not equal to itself.
+    assert repr(loaded) == repr(run.recording.numerics)
+    table = jq.numerics_table(jq.load(tmp_path / "run.jitq"))
+    assert len(table) == len(loaded.rows) + len(loaded.outputs)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error", "message"),
+    [
+        (None, TypeError, "must be a tensor or a tuple"),
+        ({"x": 1}, TypeError, "got dict"),
+        ([], ValueError, "no inputs"),
+        (
+            (torch.zeros(3, 6), torch.zeros(3)),
+            ValueError,
+            r"2 arguments, the model takes 1: forward\(x: Tensor\)",
+        ),
+        ([torch.zeros(3, 6), ("a",)], TypeError, "batch 1: argument 'x' must be a tensor"),
+        (
+            [torch.zeros(3, 6), torch.zeros(2, 9)],
+            ValueError,
+            "batch 1: .*aten::linear of module 'fc1'",
+        ),
+    ],
+)
+def test_errors_say_what_is_wrong_with_the_inputs(inputs, error, message):
+    run = session("mlp")
+    run.run()
+    with pytest.raises(error, match=message):
+        jq.compare(run, inputs)
+    assert run.recording.numerics is None
+
+
+def test_stages_that_cannot_be_compared():
+    run = session("mlp")
+    with pytest.raises(ValueError, match="no stage has run yet"):
+        jq.compare(run, torch.zeros(3, 6))
+    run.run()
+    with pytest.raises(ValueError, match="cannot run the model after \\['calibrate'\\]"):
+        jq.compare(run, torch.zeros(3, 6), "calibrate")
+    on_device = session("mlp", mode="on_device")
+    on_device.run(until="quant_finalize_method")
+    with pytest.raises(ValueError, match="cannot run"):
+        jq.compare(on_device, torch.zeros(3, 6), "quant_finalize_method")
+
+
+def _is_batch(value: object) -> bool:
+    return isinstance(value, Tensor) and value.dim() == 4 and value.shape[0] == 2
+
+
+def test_no_more_is_held_in_a_deeper_net(monkeypatch):
+    held: dict[str, int] = {}
+    put = numerics._Values.put
+
+    def counted(self: Any, *args: Any) -> None:
+        put(self, *args)
+        batches = [v for f in self.held.values() for v in f.values() if _is_batch(v)]
+        held["most"] = max(held.get("most", 0), len(batches))
+
+    monkeypatch.setattr(numerics._Values, "put", counted)
+    most = []
+    for depth in (2, 8):
+        held.clear()
+        model, x = distinct_net("inverted", depth, "scripted")
+        run = jq.Session.static(model, {"": FBGEMM}, calibrate, [[(x,)]])
+        run.run()
+        jq.compare(run, x)
+        most.append(held["most"])
+    assert most[0] == most[1] < 10
