@@ -46,7 +46,7 @@ def set_up_commands() -> list[str]:
 def test_readme_sets_up_with_two_commands():
     demo, tests = set_up_commands()
     assert demo.endswith("jitq-explore demo")
-    assert tests.endswith("pytest")
+    assert "pytest" in tests
 
 
 def test_ci_runs_the_second_of_them():
