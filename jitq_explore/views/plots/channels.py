@@ -146,7 +146,11 @@ def _draw(axes: Axes, channels: _Channels) -> None:
     for color, is_lost in ((DATA, False), (LIMIT, True)):
         boxes(
             axes,
-            [(k - thick / 2, k + thick / 2, channels.low[k], channels.high[k]) for k in range(count) if (k in lost) is is_lost],
+            [
+                (k - thick / 2, k + thick / 2, channels.low[k], channels.high[k])
+                for k in range(count)
+                if (k in lost) is is_lost
+            ],
             facecolor=color,
             edgecolor="none",
             linewidth=0,
