@@ -47,8 +47,8 @@ class Explorer(anywidget.AnyWidget):
         # locked: what is shown (taken first); the answers, which keep what they have worked out.
         self._state_lock = threading.RLock()
         self._answer_lock = threading.Lock()
-        self._shown: tuple[Recording, ...]
-        self._shown = self._settled = (recording,) if other is None else (recording, other)
+        self._shown: tuple[Recording, ...] = (recording,) if other is None else (recording, other)
+        self._settled: tuple[Recording, ...] = self._shown
         self._answers = _answers(self._shown, names)
         self._live = None if run is None else Control(run, self._tell, self._show)
         first = beginning(self._stages, has_failed=recording.error is not None)

@@ -69,6 +69,7 @@ class _Collecting:
         """All but the drawings."""
         for tab in self.run["tabs"]:
             self.keep("table", name=tab["name"])
+        self.run = self.keep("run")  # now that every table is known to have so many rows
         values = set()
         for stage in self.stages:
             self.keep("links", stage=stage)
