@@ -59,6 +59,8 @@ def quantization_sections(
         yield pairs(printable(title), rows, _about(recording, stage, reading))
         yield from _histogram(reading)
         yield from channel_section(reading)
+        if len(book.runs) == 1:
+            yield from _what_if(seen.reading)
 
 
 def _known(book: Book, recording: Recording) -> _Known:
@@ -189,3 +191,14 @@ def _histogram(reading: ObserverReading) -> Iterator[dict[str, object]]:
         "high": plain_number(ends[1]),
         "unit": "",
     }
+
+
+def _what_if(reading: ObserverReading) -> Iterator[dict[str, object]]:
+    """The panel, where the observer has settled on integers; the page asks for what is in it."""
+    if reading.scale and reading.quant_min is not None and reading.quant_max is not None:
+        yield {
+            "type": "whatIf",
+            "title": "What if?",
+            "hint": "What another observer, range or dtype would make of the values that were seen",
+            "value": reading.path,
+        }

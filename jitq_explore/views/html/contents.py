@@ -69,12 +69,19 @@ class _Collecting:
         """All but the drawings."""
         for tab in self.run["tabs"]:
             self.keep("table", name=tab["name"])
+        self.run = self.keep("run")  # now that every table is known to have so many rows
+        values = set()
         for stage in self.stages:
             self.keep("links", stage=stage)
+            self.keep("errors", stage=stage)
             for what in ("ir", "code"):
                 self.keep("text", stage=stage, what=what)
             for node in self.keep("nodes", stage=stage):
-                self.keep("details", stage=stage, node=node["id"], gone=node["gone"])
+                details = self.keep("details", stage=stage, node=node["id"], gone=node["gone"])
+                sections = details["sections"]
+                values |= {part["value"] for part in sections if part["type"] == "whatIf"}
+        for value in sorted(values):
+            self.keep("what_if", value=value)
 
     def drawings(self) -> None:
         """In the default state first; in others where there can be any drawing at all."""
