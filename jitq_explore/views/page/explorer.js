@@ -2,7 +2,7 @@
 //
 // The page is one ES module, these files in this order (none imports another):
 //   graph_view.js, dom.js, answers.js, follow.js, strip.js, toolbar.js, details.js, tables.js,
-//   text.js, tabs.js, keys.js, explorer.js
+//   text.js, plots.js, tabs.js, keys.js, explorer.js
 
 const NO_STATE = {
   stage: "",
@@ -55,6 +55,7 @@ class Page {
       node: (node) => this.selectNode(node),
       requantize: (wish) => this.requantize(wish),
       unfold: (paths) => this.unfold(paths),
+      plot: (ask) => plotsOf([ask], this.answers).element,
     });
     this.tabs = new Tabs(this.answers, {
       tab: (tab) => this.change({ tab }),

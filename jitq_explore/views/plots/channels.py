@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from jitq_explore.snapshots.observations import Observation
-from jitq_explore.snapshots.observers import ObserverReading
+from jitq_explore.snapshots.channels import FEW, ChannelRanges, channel_ranges
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.snapshots.what_if import find_observation, grid_for, weight_stats
+from jitq_explore.snapshots.what_if import find_observation
 from jitq_explore.views.plots import words
 from jitq_explore.views.plots.look import (
     DATA,
@@ -31,39 +27,6 @@ from jitq_explore.views.plots.symlog import symlog
 _LEFT, _RIGHT = 52.0, 12.0
 _PANEL = 160.0
 
-FEW = 3
-"""Steps to either side of 0 that are too few for a channel to mean much."""
-
-
-@dataclass(frozen=True)
-class _Channels:
-    """The ends of each channel, and the step of one scale for all of them (None: not known).
-
-    `is_present`: the value is quantized with that one scale now.
-    """
-
-    low: Sequence[float]
-    high: Sequence[float]
-    step: float | None
-    is_present: bool
-
-    @cached_property
-    def killed(self) -> Sequence[int]:
-        """The channels of which that scale leaves nothing but zeros, without those that are 0."""
-        return [number for number, steps in self._steps() if steps == 0]
-
-    @cached_property
-    def starved(self) -> Sequence[int]:
-        """Those of which it leaves at most `FEW` steps to either side of 0, but more than that."""
-        return [number for number, steps in self._steps() if 0 < steps <= FEW]
-
-    def _steps(self) -> Iterator[tuple[int, int]]:
-        """How many steps the largest magnitude of each channel is rounded to."""
-        for number, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
-            size = max(-low, high)
-            if size > 0 and self.step:
-                yield number, round(size / self.step)
-
 
 def channels_plot(
     recording: Recording, where: str, *, width: float = WIDTH, heading: bool = True
@@ -72,12 +35,12 @@ def channels_plot(
 
     Marked are the channels that one scale for the whole weight would kill: all of their numbers are
     rounded to 0, or to at most 3 steps to either side of it. Where a value is quantized per tensor
-    only the largest magnitude of each row is known, and drawn to both sides. `where`, `width` and `heading`
-    are as in `histogram_plot`. KeyError for an unknown value; `NothingToPlotError` for one without
-    channels.
+    only the largest magnitude of each row is known, and drawn to both sides. `where`, `width` and
+    `heading` are as in `histogram_plot`. KeyError for an unknown value;
+    `NothingToPlotError` for one without channels.
     """
     seen = find_observation(recording, where)
-    channels = _channels(recording, seen)
+    channels = channel_ranges(recording, seen)
     if channels is None:
         raise NothingToPlotError(f"{seen.reading.path!r}: no ranges of channels are known")
     with plain_style():
@@ -90,30 +53,7 @@ def channels_plot(
     return plot
 
 
-def _channels(recording: Recording, seen: Observation) -> _Channels | None:
-    reading = seen.reading
-    low, high = reading.minimum, reading.maximum
-    if len(low) > 1 and len(low) == len(high):
-        if not all(map(math.isfinite, (*low, *high))):
-            return None
-        return _Channels(low, high, _one_step(reading, min(low), max(high)), is_present=False)
-    stats = weight_stats(recording, seen)
-    if stats is None or len(stats.channel_abs_max) < 2:
-        return None
-    most = stats.channel_abs_max
-    step = reading.scale[0] if len(reading.scale) == 1 else None
-    return _Channels([-size for size in most], most, step, is_present=True)
-
-
-def _one_step(reading: ObserverReading, low: float, high: float) -> float | None:
-    """The scale that the weight would have per tensor, symmetric as torch's weight observers."""
-    if reading.quant_min is None or reading.quant_max is None:
-        return None
-    most = max(-low, high)
-    return grid_for(reading, -most, most).scale
-
-
-def _said(channels: _Channels) -> str:
+def _said(channels: ChannelRanges) -> str:
     said = f"{len(channels.low):,} channels"
     if channels.step is None:
         return said + "."
@@ -129,7 +69,7 @@ def _said(channels: _Channels) -> str:
     return f"{said}. {which} ({words.number(channels.step)}) {verb} {what}."
 
 
-def _draw(axes: Axes, channels: _Channels) -> None:
+def _draw(axes: Axes, channels: ChannelRanges) -> None:
     count = len(channels.low)
     sizes = sorted(max(-low, high) for low, high in zip(channels.low, channels.high, strict=True))
     most = sizes[-1] or 1.0
@@ -170,7 +110,7 @@ def _point_at(axes: Axes, numbers: Sequence[int], sign: str, edge: float) -> Non
         axes.plot(numbers, heights, linestyle="", marker=sign, color=LIMIT, markersize=5)
 
 
-def _legend(plot: Plot, channels: _Channels) -> None:
+def _legend(plot: Plot, channels: ChannelRanges) -> None:
     if channels.step is None:
         return
     shown = "shaded: ½ and 3½ steps around 0"

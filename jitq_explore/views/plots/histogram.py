@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from jitq_explore.snapshots.grid import Floats, Grid, bin_edges
+from jitq_explore.snapshots.grid import Floats, Grid, bin_edges, coarser
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.settling import histogram_of
@@ -30,7 +30,9 @@ from jitq_explore.views.plots.look import (
     strokes,
 )
 
-_MOST_BINS = 200
+_BIN = 3.0
+"""Pixels that a bin is wide, at least."""
+
 _CROWDED = 40
 """More lines of a grid than this are not all drawn: a window shows some of them."""
 
@@ -101,7 +103,7 @@ def histogram_plot(
         for row, clip in enumerate(clips):
             plot.legend_line(14 + 16 * row, clip.color, clip.dashes, clip.said, _LEFT)
         axes = plot.panel(_LEFT, top, _RIGHT, main)
-        _draw(axes, histogram, clips, window)
+        _draw(axes, histogram, clips, window, int((width - _LEFT - _RIGHT) / _BIN))
         if window is not None:
             place = 6.0, plot.head + main + 34 + 14
             plot.write(
@@ -135,21 +137,14 @@ def _counted(reading: ObserverReading, histogram: Histogram) -> str:
     return said
 
 
-def coarser(counts: Sequence[float], most: int = _MOST_BINS) -> list[float]:
-    """Counts in fewer bins, all equally wide: more than a page is wide cannot be seen."""
-    size = next(
-        n for n in range(1, len(counts) + 1) if len(counts) % n == 0 and len(counts) <= n * most
-    )
-    return [sum(counts[k : k + size]) for k in range(0, len(counts), size)]
-
-
 def _draw(
     axes: Axes,
     histogram: Histogram,
     clips: Sequence[_Clip],
     window: tuple[Grid, int] | None,
+    most: int,
 ) -> None:
-    counts = np.array(coarser(histogram.counts))
+    counts = np.array(coarser(histogram.counts, most))
     edges = np.linspace(histogram.low, histogram.high, len(counts) + 1)
     ends = [end for clip in clips for end in (clip.prediction.low, clip.prediction.high)]
     low, high = min(histogram.low, *ends, 0.0), max(histogram.high, *ends, 0.0)

@@ -34,6 +34,7 @@ MARK = "at:"
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 _DIGITS = re.compile(r"-?\d+\.\d+")
+_LINE_OR_MORE = re.compile(r"([ML]) (\S+) (\S+)|([a-zA-Z][^a-zA-Z]*)")
 _REFERENCE = re.compile(r"#([\w.:-]+)")
 _KEPT = frozenset(
     {
@@ -98,14 +99,34 @@ def _tidy(element: ElementTree.Element) -> None:
             element.set(name, f"var({variable},{element.get(name)})")
     for name in ("d", "x", "y", "width", "height", "transform", "font-size"):
         if name in element.attrib:
-            text = _DIGITS.sub(_short, element.attrib[name])
-            element.set(name, " ".join(text.split()))
+            text = " ".join(_DIGITS.sub(_short, element.attrib[name]).split())
+            element.set(name, _shorter_path(text) if name == "d" else text)
     element.text = (element.text or "").strip() if _local(element) != "text" else element.text
     element.tail = ""
 
 
 def _short(found: re.Match[str]) -> str:
-    return f"{float(found[0]):.2f}".rstrip("0").rstrip(".")
+    return f"{float(found[0]):.1f}".removesuffix(".0")
+
+
+def _shorter_path(text: str) -> str:
+    """A path with H and V for its level and upright lines: histograms are made of them."""
+    found, here = [], ("", "")
+    for command, x, y, other in _LINE_OR_MORE.findall(text):
+        if other:
+            found.append(other.strip())
+            here = ("", "")  # what ends a figure or bends leaves the place unknown
+            continue
+        if command == "L" and (x, y) == here:
+            continue
+        if command == "L" and y == here[1]:
+            found.append(f"H{x}")
+        elif command == "L" and x == here[0]:
+            found.append(f"V{y}")
+        else:
+            found.append(f"{command}{x} {y}")
+        here = (x, y)
+    return "".join(found)
 
 
 def _flatten(element: ElementTree.Element) -> None:

@@ -7,6 +7,7 @@ import math
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from jitq_explore.snapshots.observations import range_track
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.timeline import TOLERANCE, RangeTrack
@@ -42,7 +43,7 @@ def timeline_plot(
     value; `NothingToPlotError` where no timeline was kept, or of a single batch.
     """
     seen = find_observation(recording, where)
-    track = track_of(recording, seen.reading.path)
+    track = range_track(recording, seen.reading.path)
     if track is None or len(track.batches) < 2:
         raise NothingToPlotError(f"{seen.reading.path!r}: no timeline of several batches was kept")
     ends = (*track.minimum, *track.maximum)
@@ -52,7 +53,7 @@ def timeline_plot(
     below = top + _PANEL + 28
     with plain_style():
         title = f"Calibration of {words.name_of(seen)}"
-        plot = Plot(width, below + _MOVES + 40, title, said_of(track), heading)
+        plot = Plot(width, below + _MOVES + 40, title, _said(track), heading)
         _legend(plot, track)
         axes = plot.panel(_LEFT, top, _RIGHT, top + _PANEL)
         _draw_range(axes, track, seen.reading)
@@ -62,15 +63,7 @@ def timeline_plot(
     return plot
 
 
-def track_of(recording: Recording, observer: str) -> RangeTrack | None:
-    """The range of one observer in the last calibration there was."""
-    stage = next((stage for stage in reversed(recording.stages) if stage.timeline), None)
-    if stage is None or stage.timeline is None:
-        return None
-    return stage.timeline.by_observer.get(observer)
-
-
-def said_of(track: RangeTrack) -> str:
+def _said(track: RangeTrack) -> str:
     """The timeline in words."""
     said = f"{track.batches[-1]:,} batches. {_moved(track)}; {_converged(track)}."
     return said[0].upper() + said[1:]
