@@ -52,7 +52,7 @@ class PlotView {
       const row = { at: at[element.dataset.at] ?? {}, stage };
       const label = element.querySelector("title")?.textContent ?? "";
       for (const [name, value] of Object.entries({
-        class: "jitq-mark",
+        class: "jitq-spot",
         role: "button",
         tabindex: "-1",
         "aria-label": label,
@@ -71,7 +71,7 @@ class PlotView {
     this.marks[0].element.setAttribute("tabindex", "0");
     // An image has no parts that could be chosen.
     picture.setAttribute("role", "group");
-    moveFocusWithin(picture, ".jitq-mark", ["ArrowLeft", "ArrowRight"]);
+    moveFocusWithin(picture, ".jitq-spot", ["ArrowLeft", "ArrowRight"]);
   }
 
   /** Mark what is about the nodes {nodes, gone} of a stage, and bring it into sight. */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
@@ -15,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
+
+from jitq_explore.views.printable import printable
 
 # Okabe and Ito's blue, vermillion and green, dark enough for text on white; as SVG each of them
 # follows the page (`svg.PAGE_COLOURS`).
@@ -67,7 +70,8 @@ class Plot(Figure):
     def write(self, x: float, y: float, text: str, color: str = INK, **more: Any) -> None:
         """Text that begins at that place, in pixels from the top left."""
         more = {"size": FONT, **more}
-        self.text(x / self.wide, 1 - y / self.tall, text, color=color, parse_math=False, **more)
+        place = x / self.wide, 1 - y / self.tall
+        self.text(*place, printable(text), color=color, parse_math=False, **more)
 
     def panel(self, left: float, top: float, right: float, bottom: float) -> Axes:
         """Axes with these margins; `top` and `bottom` are pixels below the heading."""
@@ -108,8 +112,13 @@ class Plot(Figure):
 
 @contextmanager
 def plain_style() -> Iterator[None]:
-    """matplotlib's own settings instead of the user's, while a plot is made."""
-    with mpl.rc_context():
+    """matplotlib's own settings instead of the user's, while a plot is made.
+
+    Names in a script that its font has no letters for are no reason to warn: pages have fonts of
+    their own.
+    """
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         mpl.rcParams.update(_PLAIN)
         yield
 

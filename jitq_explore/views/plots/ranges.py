@@ -38,7 +38,9 @@ from jitq_explore.views.printable import printable, shorten
 _LEFT, _RIGHT = 52.0, 12.0
 _PANEL = 150.0
 _LABEL_LENGTH = 18
-_LABEL_APART = FONT + 3
+LABEL_APART = FONT + 3
+"""Pixels between the middles of two names that are turned."""
+
 _FEW = 8
 _NARROWEST = 2.5
 """Pixels for a value: where there are more of them, the figure becomes wider."""
@@ -85,7 +87,7 @@ def ranges_plot(recording: Recording, *, width: float = WIDTH, heading: bool = T
         raise NothingToPlotError("no observer has seen a value so far")
     slots = len(columns.modules)
     wide = min(max(width, _LEFT + _RIGHT + slots * _NARROWEST), _WIDEST)
-    groups = _Groups.of(columns.modules, wide - _LEFT - _RIGHT)
+    groups = Groups.of(columns.modules, wide - _LEFT - _RIGHT)
     panels = [(role, bars) for role, bars in columns.bars.items() if bars]
     height = len(panels) * (_PANEL + 30) + groups.tall + 14
     with plain_style():
@@ -200,7 +202,7 @@ def _mark(plot: Plot, axes: Axes, bars: Sequence[_Bar]) -> None:
 
 
 @dataclass(frozen=True)
-class _Groups:
+class Groups:
     """Slots next to each other whose modules begin alike: (first slot, one past the last, name).
 
     `labelled` are those whose names there is room for; `is_flat`: the names fit as they are, else
@@ -212,23 +214,23 @@ class _Groups:
     is_flat: bool
 
     @staticmethod
-    def of(modules: Sequence[str], wide: float) -> _Groups:
+    def of(modules: Sequence[str], wide: float) -> Groups:
         """The finest groups whose names all fit, or, where these are few, some of finer ones."""
         slot = wide / len(modules)
         deepest = max(module.count(".") + 1 for module in modules)
         by_depth = [_runs(modules, depth) for depth in range(1, deepest + 1)]
-        fitting = [runs for runs in by_depth if len(runs) * _LABEL_APART <= wide]
+        fitting = [runs for runs in by_depth if len(runs) * LABEL_APART <= wide]
         runs = fitting[-1] if fitting else by_depth[0]
         if len(runs) < _FEW and len(by_depth) > len(fitting):
             runs = by_depth[len(fitting)]
         labelled: list[Run] = []
         for run in runs:
-            if not labelled or slot * (_middle(run) - _middle(labelled[-1])) >= _LABEL_APART:
+            if not labelled or slot * (_middle(run) - _middle(labelled[-1])) >= LABEL_APART:
                 labelled.append(run)
         is_flat = labelled == runs and all(
             (len(name) + 1) * CHARACTER <= (end - start) * slot for start, end, name in runs
         )
-        return _Groups(runs, labelled, is_flat)
+        return Groups(runs, labelled, is_flat)
 
     @property
     def tall(self) -> float:
