@@ -129,7 +129,9 @@ def test_a_mark_selects_its_node_and_a_node_its_mark(page):
     expect(marks.nth(3)).to_have_attribute("aria-pressed", "true")
     expect(page.details).to_contain_text("observe")
     expect(page.tab.get_by_role("img", name="Histogram of activation")).to_be_visible()
-    page.boxes("observe").first.click()
+    page.tab.get_by_role("tab", name="Observers").click()
+    page.tab.locator("tr.jitq-row").last.click()
+    page.tab.get_by_role("tab", name="Ranges").click()
     expect(marks.nth(3)).to_have_attribute("aria-pressed", "false")
     expect(page.tab.locator(".jitq-spot.jitq-here").first).to_be_attached()
 
