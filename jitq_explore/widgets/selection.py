@@ -36,8 +36,8 @@ class Selection:
     `stage` is the chosen one (default: the first), `node` the node whose details are shown. `folds`
     are the paths of what is folded (None: what the drawing thinks best), `side` and `reach` as in
     `SIDES` and `REACHES`. `query` are the words looked for, `module` narrows tables to a module,
-    `tab` names what stands beneath the drawing, `errors` says whether boxes have the colours of what
-    is lost in them. ValueError says what is wrong and what is valid.
+    `tab` names what stands beneath the drawing, `errors` says whether boxes have the colours of
+    what is lost in them. ValueError says what is wrong and what is valid.
     """
 
     stages: tuple[str, ...]

@@ -14,6 +14,7 @@ from jitq_explore.views.answers.links import links
 from jitq_explore.views.answers.nodes import nodes
 from jitq_explore.views.answers.pages import AskError, Book, Page, RunBook
 from jitq_explore.views.answers.pairs import PairBook
+from jitq_explore.views.answers.plots import plot
 from jitq_explore.views.answers.run import run
 from jitq_explore.views.answers.tables import table
 from jitq_explore.views.answers.text import text
@@ -26,6 +27,7 @@ _ASKS: Mapping[str, tuple[Callable[..., object], frozenset[str], frozenset[str]]
     "links": (links, frozenset({"stage"}), frozenset()),
     "details": (details, frozenset({"stage", "node"}), frozenset({"gone"})),
     "errors": (errors, frozenset({"stage"}), frozenset()),
+    "plot": (plot, frozenset({"name"}), frozenset({"where", "run", "wish"})),
     "table": (table, frozenset({"name"}), frozenset()),
     "text": (text, frozenset({"stage", "what"}), frozenset()),
     "what_if": (

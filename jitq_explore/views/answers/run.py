@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from jitq_explore.snapshots.recording import Recording, StageRecord
 from jitq_explore.views.answers.pages import Book, Page
+from jitq_explore.views.answers.plots import plot_tabs
 from jitq_explore.views.answers.tables import tabs
 from jitq_explore.views.answers.wording import counted, duration, plural, readable
 from jitq_explore.views.boxes import SIGNS, Status
@@ -28,6 +29,7 @@ def run(book: Book) -> dict[str, object]:
         "earlier": 0,
         "measured": any(recording.numerics is not None for recording in book.runs),
         "tabs": tabs(book),
+        "plotTabs": plot_tabs(book),
     }
 
 

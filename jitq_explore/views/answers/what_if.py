@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitq_explore.snapshots.deciding import deciding_modules
+from jitq_explore.snapshots.grid import coarser
 from jitq_explore.snapshots.observations import Observation, observations
 from jitq_explore.snapshots.observers import Histogram
 from jitq_explore.snapshots.recording import Recording
@@ -18,7 +19,6 @@ from jitq_explore.snapshots.what_if import (
     what_if,
 )
 from jitq_explore.views.answers.pages import AskError, Book
-from jitq_explore.views.answers.quantization import coarser
 from jitq_explore.views.answers.wording import numbers_text, plain_number
 from jitq_explore.views.printable import printable
 

@@ -6,7 +6,7 @@ const MOST_LISTED = 300;
 
 /**
  * `on` is told: node {stage, id, gone}, requantize {key, qconfig}, unfold [path], apply {value, …};
- * and asked: whatIf {value, …} -> answer.
+ * and asked: whatIf {value, …} -> answer, and for the element of a plot.
  */
 class Details {
   constructor(on) {
@@ -126,8 +126,8 @@ class Details {
       pairs: () => this.pairs(section, stage),
       life: () => this.life(section),
       code: () => codeOf(section),
-      histogram: () => histogramOf(section),
       svg: () => pictureOf(section),
+      plot: () => this.on.plot(section.ask),
       text: () => make("pre", { class: "jitq-wrap", text: section.text }),
     }[section.type];
     return titled(section.title, section.hint, draw ? draw() : null);
@@ -197,73 +197,6 @@ function pictureOf({ svg, title }) {
   picture.setAttribute("role", "img");
   picture.setAttribute("aria-label", title);
   return make("div", { class: "jitq-picture" }, picture);
-}
-
-/**
- * Counts as bars, and the range that was chosen of them; `other`: another range, drawn over it;
- * `span`: from where to where at least; `isLogarithmic`: few values are seen beside very many.
- */
-function histogramOf({
-  edges,
-  counts,
-  low,
-  high,
-  unit,
-  other = null,
-  span = null,
-  isLogarithmic = false,
-}) {
-  const [wide, tall, foot] = [320, 96, 16];
-  const ends = [low, high, span?.low, span?.high];
-  const all = [edges[0], edges.at(-1), ...ends].filter(Number.isFinite);
-  const [from, to] = [Math.min(...all), Math.max(...all)];
-  const x = (value) => (to > from ? (wide * (value - from)) / (to - from) : wide / 2);
-  const most = counts.reduce((a, b) => Math.max(a, b), 1);
-  const part = (count) => (isLogarithmic ? Math.log1p(count) / Math.log1p(most) : count / most);
-  const bars = counts.map((count, at) => {
-    const height = tall * part(count);
-    const left = x(edges[at]);
-    const box = {
-      x: left,
-      y: tall - height,
-      width: Math.max(x(edges[at + 1]) - left, 0.5),
-      height,
-    };
-    const says = `${shortNumber(edges[at])} … ${shortNumber(edges[at + 1])}: ${count}`;
-    return makeSvg("rect", { class: "jitq-bin", ...box }, makeSvg("title", { text: says }));
-  });
-  const lines = (name, values) =>
-    values
-      .filter(Number.isFinite)
-      .map((value) => makeSvg("line", { class: name, x1: x(value), x2: x(value), y1: 0, y2: tall }));
-  const range = lines(other ? "jitq-range jitq-old" : "jitq-range", [low, high]);
-  if (other) range.push(...lines("jitq-range", [other.low, other.high].map((end) => clamp(end, from, to))));
-  const axis = makeSvg("line", { class: "jitq-axis", x1: 0, x2: wide, y1: tall, y2: tall });
-  const labels = [
-    makeSvg("text", { x: 0, y: tall + foot - 3, text: shortNumber(from) }),
-    makeSvg("text", { x: wide, y: tall + foot - 3, "text-anchor": "end", text: shortNumber(to) }),
-  ];
-  const hasRange = Number.isFinite(low) && Number.isFinite(high);
-  const total = counts.reduce((a, b) => a + b, 0);
-  const inUnits = unit ? ` ${unit}` : "";
-  const text = ({ low: a, high: b }) => `${shortNumber(a)} … ${shortNumber(b)}${inUnits}`;
-  const now = hasRange ? `range ${text({ low, high })} (${other ? "grey" : "orange"} lines)` : "";
-  const said = other ? `${now}, then ${text(other)} (orange)` : now;
-  const name = `Histogram of ${total.toLocaleString("en")} values from ${shortNumber(from)} to ${shortNumber(to)}`;
-  const svg = makeSvg(
-    "svg",
-    {
-      class: "jitq-histogram",
-      viewBox: `-6 -2 ${wide + 12} ${tall + foot + 2}`,
-      role: "img",
-      "aria-label": name,
-    },
-    ...bars,
-    axis,
-    ...range,
-    ...labels,
-  );
-  return make("div", {}, svg, make("div", { class: "jitq-quiet", text: said }));
 }
 
 /** Choose a module and a qconfig, and start over with them. */

@@ -2,7 +2,7 @@
 //
 // The page is one ES module, these files in this order (none imports another):
 //   graph_view.js, dom.js, answers.js, follow.js, strip.js, toolbar.js, what_if.js, details.js,
-//   tables.js, text.js, tabs.js, keys.js, explorer.js
+//   tables.js, text.js, plots.js, tabs.js, keys.js, explorer.js
 
 const NO_STATE = {
   stage: "",
@@ -58,6 +58,7 @@ class Page {
       unfold: (paths) => this.unfold(paths),
       whatIf: (wish) => this.answers.get("what_if", wish),
       apply: (wish) => this.live.begin({ do: "apply", ...wish }),
+      plot: (ask) => plotsOf([ask], this.answers).element,
     });
     this.tabs = new Tabs(this.answers, {
       tab: (tab) => this.change({ tab }),

@@ -41,7 +41,7 @@ class Tabs {
       { name: "messages", title: "Messages", hint: "Errors and warnings" },
       { name: "qconfig", title: "qconfig", hint: "What was asked to be quantized, and how" },
     ];
-    this.tabs = [...run.tabs, ...TEXT_TABS, ...fixed];
+    this.tabs = [...run.tabs, ...run.plotTabs, ...TEXT_TABS, ...fixed];
     const hadFocus = this.list.contains(document.activeElement);
     this.list.replaceChildren(...this.tabs.map((tab) => this.tab(tab)));
     if (hadFocus) this.list.querySelector(`[data-tab="${this.open}"]`)?.focus();
@@ -118,6 +118,9 @@ class Tabs {
     if (tab === "qconfig") return { element: await this.qconfig() };
     const isText = TEXT_TABS.some(({ name }) => name === tab);
     const key = isText ? `${tab} ${stage}` : tab;
+    const plots = this.run.plotTabs.find(({ name }) => name === tab);
+    if (plots && !this.views.has(key))
+      this.views.set(key, plotsOf(plots.plots, this.answers, this.on.row));
     if (!this.views.has(key)) {
       const answer = await (isText
         ? this.answers.get("text", { stage, what: tab })

@@ -283,10 +283,46 @@ class WhatIfPanel {
       this.picture.replaceChildren();
       return;
     }
-    const span = this.span();
-    const drawn = { edges: edgesOf(histogram), counts: histogram.counts, low: present.low, high: present.high, unit: "", span };
-    this.picture.replaceChildren(histogramOf({ ...drawn, other: predicted, isLogarithmic: true }));
+    this.picture.replaceChildren(...pictureOfRanges(histogram, this.span(), present, predicted));
   }
+}
+
+/** A histogram within a span, and two ranges in it; the second may be missing. */
+function pictureOfRanges({ low, high, counts }, span, present, predicted) {
+  const [wide, tall, foot] = [320, 96, 16];
+  const [from, to] = [Math.min(span.low, low), Math.max(span.high, high)];
+  const x = (value) => (to > from ? (wide * (clamp(value, from, to) - from)) / (to - from) : wide / 2);
+  // Few values are to be seen beside very many: the heights are logarithmic.
+  const most = Math.log1p(Math.max(...counts, 1));
+  const edges = edgesOf({ low, high, counts });
+  const bars = counts.map((count, at) => {
+    const height = (tall * Math.log1p(count)) / most;
+    const width = Math.max(x(edges[at + 1]) - x(edges[at]), 0.5);
+    return makeSvg("rect", { class: "jitq-bin", x: x(edges[at]), y: tall - height, width, height });
+  });
+  const lines = (name, ends) =>
+    [ends.low, ends.high].map((end) =>
+      makeSvg("line", { class: `jitq-range ${name}`, x1: x(end), x2: x(end), y1: 0, y2: tall }),
+    );
+  const text = (value, attributes) =>
+    makeSvg("text", { y: tall + foot - 3, text: shortNumber(value), ...attributes });
+  const svg = makeSvg(
+    "svg",
+    {
+      class: "jitq-histogram",
+      viewBox: `-6 -2 ${wide + 12} ${tall + foot + 2}`,
+      role: "img",
+      "aria-label": `Histogram of the values from ${shortNumber(low)} to ${shortNumber(high)}`,
+    },
+    ...bars,
+    makeSvg("line", { class: "jitq-axis", x1: 0, x2: wide, y1: tall, y2: tall }),
+    ...lines("jitq-old", present),
+    ...(predicted ? lines("", predicted) : []),
+    text(from, { x: 0 }),
+    text(to, { x: wide, "text-anchor": "end" }),
+  );
+  const said = predicted ? "grey: now · dashed: what if" : "grey: what is represented now";
+  return [svg, make("div", { class: "jitq-quiet jitq-hint", text: `${said} · heights are logarithmic` })];
 }
 
 /** Two predictions side by side; the second may be missing. */
