@@ -86,9 +86,10 @@ function graphDecibels(value) {
 function graphBadge(right, top, words) {
   const width = 8 + 6.2 * words.length;
   const badge = graphShape("g", { class: "jitq-graph-badge" });
-  const text = graphShape("text", { x: right + 4 - width / 2, y: top + 3.5, "font-size": 10.5, "text-anchor": "middle" });
+  const [left, middle] = [right + 12 - width, top - 4];
+  const text = graphShape("text", { x: left + width / 2, y: middle + 3.5, "font-size": 10.5, "text-anchor": "middle" });
   text.textContent = words;
-  badge.append(graphShape("rect", { x: right + 4 - width, y: top - 7, width, height: 14, rx: 7 }), text);
+  badge.append(graphShape("rect", { x: left, y: middle - 7, width, height: 14, rx: 7 }), text);
   return badge;
 }
 

@@ -225,12 +225,14 @@ class WhatIfPanel {
 
   wished() {
     const dtype = this.dtype.value || null;
-    const chosen = this.observer.value;
+    // Other integers are given to an observer of the kind that there is.
+    const [now = OWN_RANGE] = this.offer.isNow;
+    const chosen = this.observer.value === AS_IT_IS ? now : this.observer.value;
+    if (this.observer.value === AS_IT_IS && !dtype) return null;
     const named = chosen === "PerChannelMinMax" ? { per_channel: true } : { observer: chosen };
     const range = { low: this.low.value, high: this.high.value };
-    const isRange = chosen === OWN_RANGE || chosen === AS_IT_IS;
-    const wish = { value: this.value, ...(isRange ? range : named), ...(dtype && { dtype }) };
-    return chosen === AS_IT_IS && !dtype ? null : wish;
+    const asked = chosen === OWN_RANGE ? range : named;
+    return { value: this.value, ...asked, ...(dtype && { dtype }) };
   }
 
   /** Ask for the newest wish; while an answer is awaited the next one waits. */
@@ -266,13 +268,15 @@ class WhatIfPanel {
   remedy(wish, modules, code) {
     const { others, role } = this.offer;
     const where = modules.map((path) => path || "the model itself").join(", ");
-    const more = others ? `, which decides on ${plural(others, `more ${role}`)}` : "";
+    const isOne = others === 1;
+    const also = `${plural(others, role)} more, which ${isOne ? "changes" : "change"} with it`;
+    const more = others ? `. That decides on ${also}` : "";
     const said = `This takes another qconfig for ${where}${more}.`;
     const button = this.on.apply
       ? [makeButton("Run with this, and compare", () => this.on.apply(wish), { class: "jitq-button jitq-primary" })]
       : [];
     const python = code
-      ? [make("pre", { class: "jitq-wrap", tabindex: "0", role: "group", "aria-label": "Python", text: code })]
+      ? [make("pre", { class: "jitq-wrap jitq-python", tabindex: "0", role: "group", "aria-label": "Python", text: code })]
       : [];
     return [make("p", { class: "jitq-quiet jitq-hint", text: said }), ...button, ...python];
   }
