@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitq_explore.snapshots.deciding import deciding_modules
@@ -106,7 +106,6 @@ def _offer(recording: Recording, seen: Observation) -> dict[str, object]:
         },
         "dtypes": {name: list(ends) for name, ends in QUANT_RANGES.items()},
         "histogram": _histogram(counts) if counts is not None else None,
-        "bins": len(histogram.counts) if histogram is not None else 0,
         "modules": _modules(deciding_modules(recording, seen)),
         "others": _others(recording, seen),
         "problem": problem,
@@ -152,13 +151,28 @@ def _prediction(made: Prediction) -> dict[str, object]:
 
 
 def _histogram(histogram: Histogram) -> dict[str, object]:
+    """In fewer bins; `fine` has those parts bin by bin where most values lie in one (the zeros that
+    a ReLU makes, say): spread over a wider bin they would be rounded where they are not."""
     counts = coarser(histogram.counts)
+    size = len(histogram.counts) // len(counts)
+    parts = {at: histogram.counts[size * at : size * (at + 1)] for at in range(len(counts))}
+    few = _FEW * sum(counts)
+    peaks = {at: part for at, part in parts.items() if max(part) > max(counts[at] / 2, few)}
     return {
         "low": histogram.low,
         "high": histogram.high,
-        # All digits would be most of what a page weighs.
-        "counts": [plain_number(float(f"{each:.5g}")) for each in counts],
+        "counts": _short(counts),
+        "fine": {str(at): _short(part) for at, part in peaks.items() if size > 1},
     }
+
+
+_FEW = 2e-3
+"""Of all values: what so many of them are rounded by is not heard."""
+
+
+def _short(counts: Sequence[float]) -> list[float | str]:
+    """All digits would be most of what a page weighs."""
+    return [plain_number(float(f"{each:.5g}")) for each in counts]
 
 
 def _modules(paths: tuple[str, ...]) -> list[str]:

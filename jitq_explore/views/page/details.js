@@ -4,10 +4,14 @@ const SELECT_ONE =
   "Select a node, here or in the graph, a table or a text: what is known of it is shown here.";
 const MOST_LISTED = 300;
 
-/** `on` is told: node {stage, id, gone}, requantize {key, qconfig}, unfold [path], and asked for the element of a plot. */
+/**
+ * `on` is told: node {stage, id, gone}, requantize {key, qconfig}, unfold [path], apply {value, …};
+ * and asked: whatIf {value, …} -> answer, and for the element of a plot.
+ */
 class Details {
   constructor(on) {
     this.on = on;
+    this.isWondering = false;
     this.element = make("section", {
       class: "jitq-details",
       "aria-label": "Details of the node",
@@ -64,6 +68,7 @@ class Details {
       this.element.replaceChildren(make("div", { class: "jitq-alarm", text: answer.error }));
       return;
     }
+    this.run = run;
     const parts = [this.head(answer, box.length > 0), ...this.boxChooser(box, groups, node)];
     parts.push(...answer.sections.map((section) => this.section(section, node.stage)));
     if (run.live && run.qconfigChoices.length) {
@@ -116,6 +121,7 @@ class Details {
   }
 
   section(section, stage) {
+    if (section.type === "whatIf") return this.whatIf(section);
     const draw = {
       pairs: () => this.pairs(section, stage),
       life: () => this.life(section),
@@ -125,6 +131,18 @@ class Details {
       text: () => make("pre", { class: "jitq-wrap", text: section.text }),
     }[section.type];
     return titled(section.title, section.hint, draw ? draw() : null);
+  }
+
+  /** Open where the last one was: who compares values need not open each. */
+  whatIf(section) {
+    const canRun = this.run.live && !this.run.runs;
+    return new WhatIfPanel(section, this.isWondering, {
+      ask: (wish) => this.on.whatIf(wish),
+      apply: canRun ? (wish) => this.on.apply(wish) : null,
+      toggle: (isOpen) => {
+        this.isWondering = isOpen;
+      },
+    }).element;
   }
 
   pairs({ rows }, stage) {

@@ -6,7 +6,7 @@ const TEXT_TABS = [
 ];
 
 /**
- * `on` is told: tab name, row (of a table), line {nodes, gone}, requantize {key, qconfig}, error text.
+ * `on` is told: tab name, row (of a table), line {nodes, gone}, requantize {key, qconfig}, compare.
  */
 class Tabs {
   constructor(answers, on) {
@@ -59,7 +59,7 @@ class Tabs {
       title: hint || null,
     });
     button.append(
-      make("span", { class: "jitq-badge", text: count === undefined ? "" : String(count) }),
+      make("span", { class: "jitq-badge", text: String(count ?? "") }),
     );
     return button;
   }
@@ -141,7 +141,15 @@ class Tabs {
 
   made(isText, answer) {
     if (isText) return new TextView(answer, this.on.line);
-    return new TableView(answer, this.on.row, this.habits.get(answer.name));
+    const actions = answer.name === "numerics" && this.run.canCompare ? [this.compareButton()] : [];
+    return new TableView(answer, this.on.row, this.habits.get(answer.name), actions);
+  }
+
+  compareButton() {
+    const again = this.run.measured ? " again" : "";
+    return makeButton(`Compare on the calibration data${again}`, () => this.on.compare(), {
+      title: "Run the calibration data through the float model and through every stage",
+    });
   }
 
   /** Mark the rows and lines of the selected nodes {nodes, gone} of the stage shown. */
