@@ -198,7 +198,7 @@ def test_an_svg_takes_nothing_but_the_pages_colours(recording):
 def test_names_are_text():
     figure = Plot(300, 100, HOSTILE, HOSTILE, True, f"{HOSTILE} 漢字")
     figure.marks["1"] = HOSTILE
-    axes = figure.panel(10, 10, 10, 90)
+    axes = figure.panel(10, 90)
     axes.axvspan(0, 1).set_gid("at:1")
     with warnings.catch_warnings(action="error"):
         svg = svg_of(figure)

@@ -31,7 +31,7 @@ class PlotView {
     picture.setAttribute("aria-label", title);
     const scroll = make("div", { class: "jitq-plot-scroll" }, picture);
     const said = note ? make("p", { class: "jitq-quiet jitq-hint", text: note }) : "";
-    const head = this.isWide ? [make("p", { class: "jitq-quiet", text: hint })] : [];
+    const head = this.isWide ? [titled(this.ask.run ? title : "", hint)] : [];
     this.element.replaceChildren(...head, scroll, said);
     this.makeMarks(picture, at, stage);
     this.mark(...(this.located ?? []));

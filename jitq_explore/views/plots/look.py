@@ -38,6 +38,9 @@ CHARACTER = 0.62 * FONT
 Dashes: TypeAlias = Literal["-", "--", ":"]
 
 WIDTH = 600.0
+LEFT, RIGHT = 52.0, 12.0
+"""Margins of all panels."""
+
 _HEADING = 20.0
 _LINE = 15.0
 
@@ -73,14 +76,14 @@ class Plot(Figure):
         place = x / self.wide, 1 - y / self.tall
         self.text(*place, printable(text), color=color, parse_math=False, **more)
 
-    def panel(self, left: float, top: float, right: float, bottom: float) -> Axes:
-        """Axes with these margins; `top` and `bottom` are pixels below the heading."""
+    def panel(self, top: float, bottom: float) -> Axes:
+        """Axes as wide as there is room, between these pixels below the heading."""
         low, high = self.head + bottom, self.head + top
         axes = self.add_axes(
             (
-                left / self.wide,
+                LEFT / self.wide,
                 1 - low / self.tall,
-                (self.wide - left - right) / self.wide,
+                (self.wide - LEFT - RIGHT) / self.wide,
                 (low - high) / self.tall,
             )
         )

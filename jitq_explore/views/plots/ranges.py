@@ -22,9 +22,11 @@ from jitq_explore.views.plots.look import (
     DATA,
     FAINT,
     FONT,
+    LEFT,
     LIMIT,
     OTHER,
     QUIET,
+    RIGHT,
     WIDTH,
     NothingToPlotError,
     Plot,
@@ -35,7 +37,6 @@ from jitq_explore.views.plots.look import (
 from jitq_explore.views.plots.symlog import symlog
 from jitq_explore.views.printable import printable, shorten
 
-_LEFT, _RIGHT = 52.0, 12.0
 _PANEL = 150.0
 _LABEL_LENGTH = 18
 LABEL_APART = FONT + 3
@@ -86,8 +87,8 @@ def ranges_plot(recording: Recording, *, width: float = WIDTH, heading: bool = T
     if not any(columns.bars.values()):
         raise NothingToPlotError("no observer has seen a value so far")
     slots = len(columns.modules)
-    wide = min(max(width, _LEFT + _RIGHT + slots * _NARROWEST), _WIDEST)
-    groups = Groups.of(columns.modules, wide - _LEFT - _RIGHT)
+    wide = min(max(width, LEFT + RIGHT + slots * _NARROWEST), _WIDEST)
+    groups = Groups.of(columns.modules, wide - LEFT - RIGHT)
     panels = [(role, bars) for role, bars in columns.bars.items() if bars]
     height = len(panels) * (_PANEL + 30) + groups.tall + 14
     with plain_style():
@@ -95,12 +96,12 @@ def ranges_plot(recording: Recording, *, width: float = WIDTH, heading: bool = T
         plot = Plot(wide, height, "Ranges in network order", said, heading, said)
         for number, (role, bars) in enumerate(panels):
             top = 24 + number * (_PANEL + 30)
-            axes = plot.panel(_LEFT, top, _RIGHT, top + _PANEL)
+            axes = plot.panel(top, top + _PANEL)
             axes.set_xlim(-0.5, slots - 0.5)
             axes.set_xticks([])
             color = DATA if role == "activation" else OTHER
             _legend(plot, top - 8, f"{role}s", color)
-            _draw(axes, bars, color, (wide - _LEFT - _RIGHT) / slots)
+            _draw(axes, bars, color, (wide - LEFT - RIGHT) / slots)
             _mark(plot, axes, bars)
             groups.separate(axes)
         groups.label(axes)
@@ -152,9 +153,9 @@ def _said(columns: _Column) -> str:
 
 
 def _legend(plot: Plot, y: float, what: str, color: str) -> None:
-    plot.write(_LEFT, plot.head + y, what, weight="bold", color=color)
-    plot.write(_LEFT + 80, plot.head + y, "▮ seen", color=color)
-    plot.write(_LEFT + 135, plot.head + y, "━ clipped beyond", color=LIMIT)
+    plot.write(LEFT, plot.head + y, what, weight="bold", color=color)
+    plot.write(LEFT + 80, plot.head + y, "▮ seen", color=color)
+    plot.write(LEFT + 135, plot.head + y, "━ clipped beyond", color=LIMIT)
 
 
 def _draw(axes: Axes, bars: Sequence[_Bar], color: str, slot: float) -> None:
@@ -197,6 +198,7 @@ def _mark(plot: Plot, axes: Axes, bars: Sequence[_Bar]) -> None:
         )
         column.set_gid(f"at:{bar.key}")
         column.set_linewidth(0)
+        column.set_zorder(9)  # nothing lies above what is to be hit
         axes.add_patch(column)
         plot.marks[str(bar.key)] = bar.said
 
