@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jitq_explore.capture.named_qconfigs import make_qconfig, qconfig_names
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.views.answers.what_if import wished
 
 if TYPE_CHECKING:
     from jitq_explore.capture.session import Session
@@ -84,6 +85,27 @@ class SessionRun:
     def back(self) -> object:
         """Take back the last stage."""
         return self.session.back()
+
+    def accept(self) -> object:
+        """Take what an interrupted calibration had seen."""
+        return self.session.accept_calibration()
+
+    @property
+    def can_compare(self) -> bool:
+        """Whether there is a whole run to measure, and calibration data to measure it on."""
+        recording = self.recording
+        return recording.mode == "static" and not self.to_come and recording.error is None
+
+    def compare(self) -> object:
+        """Measure the errors of every stage on the calibration data."""
+        from jitq_explore.capture.numerics import compare
+
+        return compare(self.session, list(self.session.calibration_calls()))
+
+    def changed(self, wish: Mapping[str, Any]) -> SessionRun:
+        """A new session, not begun, with what is wished for one value; ValueError for what cannot
+        be."""
+        return SessionRun(self.session.with_change(wished(self.recording, wish).change))
 
     def stop(self) -> None:
         """Ask what is running to end."""

@@ -1,8 +1,8 @@
 // The explorer's page: its parts, what is chosen, and the two homes that it has.
 //
 // The page is one ES module, these files in this order (none imports another):
-//   graph_view.js, dom.js, answers.js, follow.js, strip.js, toolbar.js, details.js, tables.js,
-//   text.js, tabs.js, keys.js, explorer.js
+//   graph_view.js, dom.js, answers.js, follow.js, strip.js, toolbar.js, what_if.js, details.js,
+//   tables.js, text.js, plots.js, tabs.js, keys.js, explorer.js
 
 const NO_STATE = {
   stage: "",
@@ -13,6 +13,7 @@ const NO_STATE = {
   query: "",
   module: "",
   tab: "details",
+  errors: false,
 };
 
 const NOT_THERE = { nodes: [], gone: [] };
@@ -55,12 +56,16 @@ class Page {
       node: (node) => this.selectNode(node),
       requantize: (wish) => this.requantize(wish),
       unfold: (paths) => this.unfold(paths),
+      whatIf: (wish) => this.answers.get("what_if", wish),
+      apply: (wish) => this.live.begin({ do: "apply", ...wish }),
+      plot: (ask) => plotsOf([ask], this.answers).element,
     });
     this.tabs = new Tabs(this.answers, {
       tab: (tab) => this.change({ tab }),
       row: (row) => this.selectRow(row),
       line: (found) => this.selectHere(found),
       requantize: (wish) => this.requantize(wish),
+      compare: () => this.live.begin({ do: "compare" }),
     });
     this.waiting = make("div", { class: "jitq-waiting", role: "status" });
     this.help = keyHelp();
@@ -95,6 +100,7 @@ class Page {
       module: (module) => this.change({ module }),
       reach: (reach) => this.change({ reach }),
       side: (side) => this.change({ side }),
+      errors: (errors) => this.change({ errors }),
       folds: (folds) => this.setFolds(folds),
       fold: (path) => this.toggleFold(path),
       help: () => this.help.showModal(),
@@ -123,6 +129,7 @@ class Page {
     }
     this.strip.show(run, this.state.stage);
     this.live.show(run);
+    this.toolbar.showMeasured(run.measured);
     this.tabs.setRun(run);
   }
 
@@ -290,6 +297,7 @@ class Page {
       if (is("query")) this.showSearch();
       if (is("reach")) this.graph.setReach(this.state.reach);
       if (is("module")) this.graph.setModule(this.state.module);
+      if (is("errors")) jobs.push(this.showErrors());
       if (is("node")) jobs.push(this.showNode());
     }
     if (is("stage", "tab", "module")) jobs.push(this.tabs.show(this.state));
@@ -329,8 +337,17 @@ class Page {
       this.graph.setModule(this.state.module);
     }
     this.showSearch();
-    await this.showNode();
+    await Promise.all([this.showErrors(), this.showNode()]);
     this.prefetch();
+  }
+
+  /** Colour the boxes by what was lost there, or no longer. */
+  async showErrors() {
+    const isWanted = this.ticket("errors");
+    const { stage, errors } = this.state;
+    const isOn = errors && this.run.measured;
+    const answer = isOn ? await this.answers.get("errors", { stage }) : null;
+    if (isWanted()) this.graph.setErrors(answer?.error === undefined ? answer : null);
   }
 
   panes(drawings, stage) {

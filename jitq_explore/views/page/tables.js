@@ -5,10 +5,14 @@ const ROWS_AROUND = 12; // rendered above and below what is in sight
 const WIDEST_CELL = 40; // characters
 const CHARACTER_WIDTH = 7.4; // pixels, at most so much on average
 
-/** `onRow(row)`: a row was chosen; `words` and `sorting` as a view of the same table had them. */
+/**
+ * `onRow(row)`: a row was chosen; `words` and `sorting` as a view of the same table had them;
+ * `actions`: buttons beside the filter.
+ */
 class TableView {
-  constructor(answer, onRow, { words = "", sorting = { column: -1, isDown: false } } = {}) {
+  constructor(answer, onRow, { words = "", sorting = { column: -1, isDown: false } } = {}, actions = []) {
     this.answer = answer;
+    this.actions = actions;
     this.onRow = onRow;
     this.words = words;
     this.module = "";
@@ -36,7 +40,7 @@ class TableView {
       class: "jitq-quiet",
       text: [note, hint].filter(Boolean).join(" · "),
     });
-    const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, said);
+    const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, ...this.actions, said);
     this.body = make("tbody");
     this.heads = columns.map((column, at) => this.head(column, at));
     const widths = this.widths();
@@ -265,10 +269,18 @@ function cellOf(cell, { kind }, isBad) {
   });
 }
 
+/** What a cell stands for as a number, JSON having no infinity; null where it is none. */
+function numberOf(cell) {
+  const infinite = { "∞": Infinity, "−∞": -Infinity };
+  return typeof cell === "number" ? cell : Object.hasOwn(infinite, cell) ? infinite[cell] : null;
+}
+
 /** Numbers by size, all else by its text; what is missing comes last, whichever way it is turned. */
 function compareCells(one, other, turn) {
   const missing = (one === null) - (other === null);
   if (missing || one === null) return missing;
-  if (typeof one === "number" && typeof other === "number") return turn * (one - other);
+  const [left, right] = [numberOf(one), numberOf(other)];
+  if (left === right) return 0;
+  if (left !== null && right !== null) return turn * (left < right ? -1 : 1);
   return turn * cellText(one).localeCompare(cellText(other), "en", { numeric: true });
 }
