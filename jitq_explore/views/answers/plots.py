@@ -19,7 +19,7 @@ from jitq_explore.views.printable import printable
 if TYPE_CHECKING:
     from jitq_explore.views.plots import Plot
 
-_NARROW = 380.0
+_NARROW = 360.0
 """Pixels: about as wide as the details are."""
 
 _WIDE = 1100.0
@@ -83,10 +83,12 @@ def plot_sections(
         return
     if histogram_of(newest) is not None:
         yield _section(book, recording, "histogram", newest.path)
-    if channel_ranges(recording, find_observation(recording, newest.path)) is not None:
+    seen = find_observation(recording, newest.path)
+    if channel_ranges(recording, seen) is not None:
         yield _section(book, recording, "channels", newest.path)
     track = range_track(recording, newest.path)
-    if track is not None and len(track.batches) > 1:
+    # A weight is the same in every batch.
+    if seen.role != "weight" and track is not None and len(track.batches) > 1:
         yield _section(book, recording, "timeline", newest.path)
 
 
@@ -120,7 +122,7 @@ def _answer(
     return {
         "title": printable(drawn.title + (f" of {run}" if run is not None else "")),
         "hint": _TITLES[name][1],
-        "note": printable(drawn.said),
+        "note": printable(drawn.subtitle),
         "svg": svg_of(drawn),
         "at": {key: _at(book, recording, places[int(key)].by_stage) for key in drawn.marks},
         "stage": places[0].stage if places else "",

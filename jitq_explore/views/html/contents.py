@@ -26,8 +26,8 @@ machine and every day, so that the file is too."""
 PLOTS_BYTES = 200_000
 """The room for the plots in the details of nodes."""
 
-PLOTS_DRAWN = 160
-"""How many of them may be drawn: each takes about as long as a box takes to be laid out."""
+PLOTS_DRAWN = 120
+"""How many of them may be drawn: each takes about 50 ms."""
 
 PLOTS = ("histogram", "timeline", "channels")
 """In the order in which they are worth their room."""

@@ -11,6 +11,7 @@ function plotsOf(asks, answers, onRow = null) {
 
 class PlotView {
   constructor(ask, answers, onRow) {
+    this.ask = ask;
     this.onRow = onRow;
     this.marks = [];
     this.isWide = onRow !== null;
@@ -24,17 +25,25 @@ class PlotView {
     this.element.removeAttribute("aria-busy");
     const picture = error === undefined ? svgElement(svg) : null;
     if (!picture) {
-      const said = error ?? "This picture cannot be shown.";
-      this.element.replaceChildren(make("p", { class: "jitq-quiet", text: `No plot: ${said}.` }));
+      this.showNone(error ?? "this picture cannot be shown");
       return;
     }
-    picture.setAttribute("aria-label", `${title}: ${note}`);
+    picture.setAttribute("aria-label", title);
     const scroll = make("div", { class: "jitq-plot-scroll" }, picture);
-    const said = make("p", { class: "jitq-quiet jitq-hint", text: note });
+    const said = note ? make("p", { class: "jitq-quiet jitq-hint", text: note }) : "";
     const head = this.isWide ? [make("p", { class: "jitq-quiet", text: hint })] : [];
     this.element.replaceChildren(...head, scroll, said);
     this.makeMarks(picture, at, stage);
     this.mark(...(this.located ?? []));
+  }
+
+  /** Why there is no plot, and how to make it: a page in a file holds some of them. */
+  showNone(why) {
+    const { name, where } = this.ask;
+    const call = where === undefined ? "recording" : `recording, ${JSON.stringify(where)}`;
+    const code = make("code", { text: `jq.plot_${name}(${call})` });
+    const said = ["No plot: ", why, ". In a notebook: ", code];
+    this.element.replaceChildren(make("p", { class: "jitq-quiet jitq-hint" }, ...said));
   }
 
   /** What can be chosen; one of them at a time is a stop of the Tab key. */

@@ -29,6 +29,7 @@ from jitq_explore.views.plots.look import (
     plain_style,
     strokes,
 )
+from jitq_explore.views.printable import printable
 
 _BIN = 3.0
 """Pixels that a bin is wide, at least."""
@@ -96,12 +97,14 @@ def histogram_plot(
     main = top + 130
     height = main + (34 if window is None else 34 + 24 + 72 + 46)
     title = f"Histogram of {words.name_of(seen)}"
+    if what_if is not None:
+        title += f", now and with {printable(what_if.asked)}"
     with plain_style():
         counted = _counted(seen.reading, histogram)
         said = "; ".join((counted, *(clip.said for clip in clips))) + "."
         plot = Plot(width, height, title, said, heading, counted)
         for row, clip in enumerate(clips):
-            plot.legend_line(14 + 16 * row, clip.color, clip.dashes, clip.said, _LEFT)
+            plot.legend_line(14 + 16 * row, clip.color, clip.dashes, clip.said)
         axes = plot.panel(_LEFT, top, _RIGHT, main)
         _draw(axes, histogram, clips, window, int((width - _LEFT - _RIGHT) / _BIN))
         if window is not None:
@@ -119,7 +122,7 @@ def _clips(
 ) -> Iterator[_Clip]:
     if what_if is not None:
         yield _Clip("now", what_if.present, LIMIT, "--")
-        yield _Clip(what_if.asked, what_if.predicted, OTHER, "-")
+        yield _Clip("what if", what_if.predicted, OTHER, "-")
     elif (
         len(reading.scale) == 1 and reading.quant_min is not None and reading.quant_max is not None
     ):

@@ -56,7 +56,7 @@ class Plot(Figure):
         lines = textwrap.wrap(subtitle, int((width - 16) / CHARACTER)) if heading else []
         self.head = _HEADING + _LINE * len(lines) + 4 if heading else 0.0
         self.wide, self.tall = width, height + self.head
-        self.title, self.said = title, said
+        self.title, self.subtitle, self.said = title, subtitle, said
         self.marks: dict[str, str] = {}
         super().__init__(figsize=(self.wide / 72, self.tall / 72), dpi=72, facecolor=PAPER)
         if heading:
@@ -90,8 +90,9 @@ class Plot(Figure):
         axes.set_axisbelow(True)
         return axes
 
-    def legend_line(self, y: float, color: str, dashes: Dashes, text: str, left: float) -> None:
+    def legend_line(self, y: float, color: str, dashes: Dashes, text: str) -> None:
         """A line of the legend: a sample of how something is drawn, and what it is."""
+        left = 8.0
         place = 1 - (self.head + y - 4) / self.tall
         ends = (left / self.wide, (left + 22) / self.wide)
         self.add_artist(Line2D(ends, (place, place), color=color, linestyle=dashes, linewidth=1.6))

@@ -87,10 +87,10 @@ def _converged(track: RangeTrack) -> str:
 def _legend(plot: Plot, track: RangeTrack) -> None:
     row = 14.0
     if track.largest_move is not None:
-        plot.legend_line(row, LIMIT, "--", _moved(track), _LEFT)
+        plot.legend_line(row, LIMIT, "--", _moved(track))
         row += 16
     converged = _converged(track)
-    plot.legend_line(row, OTHER, ":", converged[0].upper() + converged[1:], _LEFT)
+    plot.legend_line(row, OTHER, ":", converged[0].upper() + converged[1:])
 
 
 def _draw_range(axes: Axes, track: RangeTrack, reading: ObserverReading) -> None:

@@ -32,7 +32,7 @@ def count(value: float) -> str:
 def percent(share: float) -> str:
     """A share from 0 to 1."""
     if 0 < share < 0.0001:
-        return "less than 0.01 %"
+        return "< 0.01 %"
     return f"{100 * share:.2g} %" if share < 0.0995 else f"{100 * share:.0f} %"
 
 
@@ -43,7 +43,7 @@ def span(low: float, high: float) -> str:
 
 def saturated(share: float) -> str:
     """The saturated share in words."""
-    return f"{percent(share)} of the values saturate" if share else "nothing saturates"
+    return f"{percent(share)} saturate" if share else "nothing saturates"
 
 
 def decibels(sqnr: float) -> str:
