@@ -318,7 +318,8 @@ class Page {
     const { stage } = this.state;
     this.main.setAttribute("aria-busy", "true");
     const asks = [...this.drawingAsks(stage), ["nodes", { stage }]];
-    const found = await Promise.all(asks.map((ask) => this.answers.get(...ask)));
+    const get = (ask) => this.answers.get(...ask);
+    const [errors, ...found] = await Promise.all([this.errorsOf(stage), ...asks.map(get)]);
     if (!isWanted()) return;
     this.main.removeAttribute("aria-busy");
     const nodes = found.pop();
@@ -332,22 +333,28 @@ class Page {
     this.sayOfDrawing();
     this.showInstead(problem, stage);
     if (!problem) {
-      this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes });
+      this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes, errors });
       this.graph.setReach(this.state.reach);
       this.graph.setModule(this.state.module);
     }
     this.showSearch();
-    await Promise.all([this.showErrors(), this.showNode()]);
+    await this.showNode();
     this.prefetch();
   }
 
   /** Colour the boxes by what was lost there, or no longer. */
   async showErrors() {
     const isWanted = this.ticket("errors");
-    const { stage, errors } = this.state;
-    const isOn = errors && this.run.measured;
-    const answer = isOn ? await this.answers.get("errors", { stage }) : null;
-    if (isWanted()) this.graph.setErrors(answer?.error === undefined ? answer : null);
+    const { stage } = this.state;
+    const errors = await this.errorsOf(stage);
+    if (isWanted() && stage === this.state.stage) this.graph.setErrors(errors);
+  }
+
+  /** What the nodes of a stage lose; null where that is not to be shown. */
+  async errorsOf(stage) {
+    if (!this.state.errors || !this.run.measured) return null;
+    const answer = await this.answers.get("errors", { stage });
+    return answer.error === undefined ? answer : null;
   }
 
   panes(drawings, stage) {
@@ -442,6 +449,7 @@ class Page {
       ...this.drawingAsks(stage),
       ["nodes", { stage }],
       ["links", { stage }],
+      ...(this.state.errors && this.run.measured ? [["errors", { stage }]] : []),
     ]);
     // A kernel that runs a stage has better things to do.
     this.answers.prefetch(this.run.busy ? [] : asks);

@@ -850,7 +850,7 @@ class GraphView {
 
   // -- What the page asks for ---------------------------------------------------------------------
 
-  show({ panes, nodes }) {
+  show({ panes, nodes, errors = null }) {
     const old = this.index;
     const held = this.#held();
     this.panes.forEach((pane, number) => {
@@ -859,6 +859,8 @@ class GraphView {
       else pane.clear();
     });
     this.index = new GraphIndex(this.panes, nodes || []);
+    this.losses = errors;
+    this.#showLegend();
     const isSame = old.size !== null && old.size === this.index.size;
     this.camera.paper = this.index.paper || { width: 1, height: 1 };
     this.#keepChosen(old, isSame);
