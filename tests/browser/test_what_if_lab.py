@@ -85,6 +85,7 @@ def test_errors_are_measured_and_a_change_is_tried_and_taken_back(lab):
     expect(explorer.locator(".jitq-graph-legend", has_text="dB after dce")).to_be_visible()
     explorer.locator("tr.jitq-row", has_text="quantized::linear").click()
     expect(explorer.locator(".jitq-details h3").first).to_contain_text("quantized::linear")
+    lab.page.wait_for_timeout(500)  # choices come faster than a kernel is told of them
     assert lab.run_cell("print(explorer.selection.errors)") == "True\n"
     lab.run_cell("explorer.selection = explorer.selection.colour(False)")
     expect(explorer.locator(".jitq-graph-body")).not_to_have_class(ERRORS_SHOWN)
