@@ -57,7 +57,7 @@ class Page {
       requantize: (wish) => this.requantize(wish),
       unfold: (paths) => this.unfold(paths),
       whatIf: (wish) => this.answers.get("what_if", wish),
-      apply: (wish) => this.live.begin({ do: "apply", ...wish }),
+      apply: (wish) => this.apply(wish),
       plot: (ask) => plotsOf([ask], this.answers).element,
     });
     this.tabs = new Tabs(this.answers, {
@@ -66,6 +66,7 @@ class Page {
       line: (found) => this.selectHere(found),
       requantize: (wish) => this.requantize(wish),
       compare: () => this.live.begin({ do: "compare" }),
+      apply: (wish) => this.apply(wish),
     });
     this.waiting = make("div", { class: "jitq-waiting", role: "status" });
     this.help = keyHelp();
@@ -268,6 +269,10 @@ class Page {
 
   requantize(wish) {
     this.live.begin({ do: "requantize", ...wish });
+  }
+
+  apply(wish) {
+    this.live.begin({ do: "apply", ...wish });
   }
 
   // Showing ----------------------------------------------------------------------------------------
