@@ -42,7 +42,7 @@ class TableKind:
     `columns` are shown in that order, what is asked for most first. `key` tells which row of one
     run is which of another. `stage` is the column that names the stage a row belongs to, `bad` maps
     a column to what tells that a cell of it is bad. One that `is_slow` is made, and its rows
-    counted, when it is asked for.
+    counted, when it is asked for. What is in the `wide` columns is long, and to be read.
     """
 
     name: str
@@ -57,6 +57,7 @@ class TableKind:
     bad: Mapping[str, Callable[[Any], bool]] | None = None
     note: Callable[[Recording], str] = lambda recording: ""
     is_slow: bool = False
+    wide: tuple[str, ...] = ()
 
 
 def _not_calibrated(recording: Recording) -> str:
@@ -197,6 +198,7 @@ TABLES: tuple[TableKind, ...] = (
         key=("value", "role", "modules"),
         note=_not_judged,
         is_slow=True,
+        wide=("reason", "write"),
     ),
     TableKind(
         name="stages",
@@ -355,10 +357,16 @@ def _records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield dict(zip(frame.columns, row, strict=True))
 
 
-def _column(kind: TableKind, column: str, frame: pd.DataFrame, run: str = "") -> dict[str, str]:
+def _column(kind: TableKind, column: str, frame: pd.DataFrame, run: str = "") -> dict[str, object]:
     label, hint = COLUMNS.get((kind.name, column)) or COLUMNS["", column]
     name, label = f"{column}{run}", f"{label}{run}"
-    return {"name": name, "label": label, "hint": hint, "kind": _kind(frame[column])}
+    return {
+        "name": name,
+        "label": label,
+        "hint": hint,
+        "kind": _kind(frame[column]),
+        "isWide": column in kind.wide,
+    }
 
 
 def _kind(column: pd.Series[Any]) -> str:
