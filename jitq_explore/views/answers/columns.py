@@ -78,8 +78,8 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("", "modules"): ("change for", "The keys of the qconfig dict to change"),
     ("", "predicted_gain"): (
         "gain (dB)",
-        "SQNR that the value is predicted to gain for its typical values: without outliers, without "
-        "one odd batch",
+        "SQNR that the value is predicted to gain for its typical values: outliers, and one odd "
+        "batch, left out",
     ),
     ("", "reason"): ("why, and what helps", "What is wrong, and the change that is proposed"),
     ("", "write"): ("write", "The Python that makes the changed qconfig dict"),
