@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from runs import recorded, session
 
 import jitq_explore as jq
+from jitq_explore.snapshots.numerics import StageFailure
 from jitq_explore.snapshots.observations import observations
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.settling import OBSERVERS
@@ -79,6 +81,15 @@ def test_of_two_runs_each_has_its_own_errors():
     before = [each["own"] for kind in found["before"].values() for each in kind.values()]
     alone = ask("errors", stage="dce")["nodes"].values()
     assert sorted(before) == sorted(each["own"] for each in alone)
+
+
+def test_what_could_not_be_run_is_said():
+    failed = StageFailure("dce", 1, "no such kernel")
+    numerics = replace(measured().numerics, outputs=(), failures=(failed,))
+    table = ask("table", replace(measured(), numerics=numerics), name="numerics")
+    assert table["note"] == (
+        "2 batches: no output; batch 1 cannot be run after 'dce': no such kernel"
+    )
 
 
 def test_a_row_of_the_numerics_leads_to_the_op_at_the_stages_it_tells_of():

@@ -5,6 +5,7 @@ A further table is one more entry in `TABLES`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,8 +77,9 @@ def _said_of_measuring(recording: Recording) -> str:
     measured = recording.numerics
     if measured is None:
         return ""
-    sqnr = number_text(round(measured.output_sqnr(), 2))
-    said = [f"{plural(measured.batches, 'batch', 'batches')}: {sqnr} dB at the output"]
+    sqnr = measured.output_sqnr()
+    lost = "no output" if math.isnan(sqnr) else f"{number_text(round(sqnr, 2))} dB at the output"
+    said = [f"{plural(measured.batches, 'batch', 'batches')}: {lost}"]
     said += map(str, (*measured.branches, *measured.failures)[:_MOST_SAID])
     more = len(measured.branches) + len(measured.failures) - _MOST_SAID
     return "; ".join([*said, f"and {more} more like that"] if more > 0 else said)

@@ -290,6 +290,11 @@ class WhatIfPanel {
       "aria-label": "Python",
       text: code,
     });
+    const { runnable } = this.offer;
+    if (wish.dtype && wish.dtype !== runnable) {
+      const text = `This can be predicted, not run: torch's kernels take ${runnable} here.`;
+      return [make("p", { class: "jitq-quiet jitq-hint", text })];
+    }
     const hint = make("p", { class: "jitq-quiet jitq-hint", text: said });
     return [hint, ...(this.on.apply ? [start] : []), ...(code ? [python] : [])];
   }
