@@ -5,10 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from jitq_explore.diagnostics.recommend import recommendations
-from jitq_explore.snapshots.observations import observations
+from jitq_explore.diagnostics.recommend import count_unjudged, recommendations
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.snapshots.settling import histogram_of
 from jitq_explore.views.recommendation_table import recommendation_table
 
 if TYPE_CHECKING:
@@ -23,8 +21,9 @@ def recommend(session_or_recording: Session | Recording, inputs: Any = None) -> 
     `predicted_gain` is in dB of SQNR at the value, `reason` says what is wrong and what helps,
     `write` is the Python that makes the qconfig dict, `change` is for `session.with_change`. With a
     session each change is tried, one by one, in a new session: `gain_at_value` for the same values
-    as the prediction, `gain_at_output` at the model's output, the median over `inputs` (a list of
-    batches; without them the calibration data); `error` says why a change could not be tried.
+    as the prediction, `gain_at_output` at the model's output, the median over `inputs` (a batch or
+    an iterable of batches, as for `compare`; without them the calibration data); `error` says why a
+    change could not be tried.
 
     A session that has not calibrated is run in a copy. Activations can be judged where histograms
     of them were kept (a warning says so): by HistogramObserver, or `histograms=True`.
@@ -50,11 +49,7 @@ def recommend(session_or_recording: Session | Recording, inputs: Any = None) -> 
 
 
 def _warn_without_histograms(recording: Recording) -> None:
-    blind = sum(
-        1
-        for seen in observations(recording)
-        if seen.role == "activation" and seen.reading.scale and histogram_of(seen.reading) is None
-    )
+    blind = count_unjudged(recording)
     if blind:
         warnings.warn(
             f"{blind} activations have no histogram and were not judged: "

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from jitq_explore.capture.batches import checked_calls
 from jitq_explore.capture.engines import engine_in_force
-from jitq_explore.capture.replay import Call, as_calls
+from jitq_explore.capture.replay import Call
 from jitq_explore.capture.session import Session
 from jitq_explore.capture.torch_types import CppModule
 from jitq_explore.capture.trials import first_line, model_outputs, sqnr
@@ -144,10 +145,10 @@ Tried = tuple[Gain, str]
 def try_all(
     session: Session, changes: Sequence[tuple[Change, Observation, float, float]], inputs: Any
 ) -> list[Tried]:
-    """Each change alone; `inputs` as in `as_calls`, None for the calibration data."""
+    """Each change alone; `inputs` as in `batches`, None for the calibration data."""
     if not changes:
         return []
-    calls = session.calibration_calls() if inputs is None else as_calls(inputs)
+    calls = session.calibration_calls() if inputs is None else checked_calls(session, inputs)
     measurer = Measurer(session, calls)
     return [_tried(measurer, *change) for change in changes]
 

@@ -19,7 +19,7 @@ from torch.ao.quantization import (
 )
 
 import jitq_explore as jq
-from jitq_explore.capture import numerics
+from jitq_explore.capture import held_values
 from jitq_explore.demo import DigitsNet
 
 
@@ -337,8 +337,9 @@ def test_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "error", "message"),
     [
-        (None, TypeError, "must be a tensor or a tuple"),
-        ({"x": 1}, TypeError, "got dict"),
+        (None, TypeError, "must be one batch .*got NoneType"),
+        ({"x": 1}, TypeError, "batch 0: argument 'x' must be a tensor"),
+        ({"y": torch.zeros(3, 6)}, ValueError, "an argument 'y' that the model does not take"),
         ([], ValueError, "no inputs"),
         (
             (torch.zeros(3, 6), torch.zeros(3)),
@@ -380,14 +381,14 @@ def _is_batch(value: object) -> bool:
 
 def test_no_more_is_held_in_a_deeper_net(monkeypatch):
     held: dict[str, int] = {}
-    put = numerics._Values.put
+    put = held_values.HeldValues.put
 
     def counted(self: Any, *args: Any) -> None:
         put(self, *args)
         batches = [v for f in self.held.values() for v in f.values() if _is_batch(v)]
         held["most"] = max(held.get("most", 0), len(batches))
 
-    monkeypatch.setattr(numerics._Values, "put", counted)
+    monkeypatch.setattr(held_values.HeldValues, "put", counted)
     most = []
     for depth in (2, 8):
         held.clear()
