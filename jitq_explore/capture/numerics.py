@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -39,16 +40,29 @@ def compare(session: Session, inputs: Any, stages: Sequence[str] | None = None) 
     session. Stopped by `session.stop()`, the batches that were measured count.
     """
     names = _checked_stages(session, stages)
+    with _quietly(session) as turn:
+        turn.begin(COMPARE)
+        result = _compared(session, names, inputs, turn)
+        session.store(result)
+    return result
+
+
+def errors_at_the_end(session: Session, inputs: Any) -> Comparison:
+    """The same for the last stage alone; the session's recording stays as it is."""
+    with _quietly(session) as turn:
+        return _compared(session, session.live_stages[-1:], inputs, turn)
+
+
+@contextlib.contextmanager
+def _quietly(session: Session) -> Iterator[Turn]:
+    """While open, the session's models may be run, and nothing of it is seen outside."""
     with (
         session.measured() as turn,
         torch.no_grad(),
         torch.random.fork_rng(devices=[]),
         collector_paused(),
     ):
-        turn.begin(COMPARE)
-        result = _compared(session, names, inputs, turn)
-        session.store(result)
-    return result
+        yield turn
 
 
 def _checked_stages(session: Session, stages: Sequence[str] | None) -> tuple[str, ...]:
