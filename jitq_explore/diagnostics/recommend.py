@@ -120,6 +120,8 @@ def _better_range(recording: Recording, seen: Observation) -> Iterator[Recommend
     if histogram is None:
         return
     typical = _typical(histogram, seen.reading)
+    if not typical.reason and np.count_nonzero(typical.histogram.counts) < FEWEST_BINS:
+        return
     best = _best(list(_candidates(recording, seen, typical.histogram)))
     if best is None:
         return
