@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitq_explore.capture.named_qconfigs import make_qconfig, qconfig_names
+from jitq_explore.diagnostics.recommend import recommendations
+from jitq_explore.snapshots.changes import Change
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.answers.what_if import wished
 
@@ -103,9 +105,13 @@ class SessionRun:
         return compare(self.session, list(self.session.calibration_calls()))
 
     def changed(self, wish: Mapping[str, Any]) -> SessionRun:
-        """A new session, not begun, with what is wished for one value; ValueError for what cannot
-        be."""
-        return SessionRun(self.session.with_change(wished(self.recording, wish).change))
+        """A new session, not begun, with what is wished for one value, or with the recommendation
+        of that number; ValueError for what cannot be."""
+        if "recommended" in wish:
+            change = _recommended(self.recording, wish["recommended"])
+        else:
+            change = wished(self.recording, wish).change
+        return SessionRun(self.session.with_change(change))
 
     def stop(self) -> None:
         """Ask what is running to end."""
@@ -125,6 +131,13 @@ class SessionRun:
     def watch(self, watcher: Watcher) -> None:
         """Tell the watcher how the session gets on; it is held weakly."""
         self.session.watch(watcher)
+
+
+def _recommended(recording: Recording, number: object) -> Change:
+    found = recommendations(recording)
+    if type(number) is not int or not 0 <= number < len(found):
+        raise ValueError(f"unknown recommendation {number!r} (there are {len(found)}, from 0)")
+    return found[number].change
 
 
 def _recording_of(given: object) -> Recording:

@@ -68,7 +68,8 @@ class LiveRun(Protocol):
         """A new run that has not begun, with that entry of the qconfig dict set by name."""
 
     def changed(self, wish: Mapping[str, Any]) -> LiveRun:
-        """A new run that has not begun, with what the wish says of one value; see `what_if`."""
+        """A new run that has not begun, with what the wish says: of one value, as in the ask
+        "what_if", or the number of a recommendation."""
 
     def accept(self) -> object:
         """Take what an interrupted calibration had seen."""

@@ -14,7 +14,7 @@ import pytest
 import torch
 from nets import NETS, torchscript
 from runs import FBGEMM, recorded, session
-from torch.ao.quantization import default_dynamic_qconfig
+from torch.ao.quantization import default_dynamic_qconfig, default_qconfig
 
 import jitq_explore as jq
 from jitq_explore.snapshots.recording import StageError
@@ -469,6 +469,7 @@ def test_a_change_is_applied_and_shown_against_the_run_before():
         ({"low": "a"}, "low must be a number"),
         ({"per_channel": 1}, "per_channel must be true or false"),
         ({"nope": 1}, "unknown wish 'nope'"),
+        ({"recommended": 99}, "unknown recommendation 99"),
     ],
 )
 def test_a_change_that_cannot_be_leaves_the_run_as_it_is(wish, problem):
@@ -477,6 +478,24 @@ def test_a_change_that_cannot_be_leaves_the_run_as_it_is(wish, problem):
     assert problem in page.do("apply", **{"value": a_value(page), **wish})["problem"]
     assert page.explorer.session is first
     assert page.ask("run")["earlier"] == 0
+
+
+def test_what_is_recommended_is_tried():
+    def spoiling(model, batches):
+        for number, (x,) in enumerate(batches):
+            model(x * 50 if number == 1 else x)
+
+    spec = NETS["mlp"]
+    model = torchscript(spec, "scripted")
+    run = jq.Session.static(
+        model, {"": default_qconfig}, spoiling, [spec.inputs(6)], histograms=True
+    )
+    page = Page(jq.explore(run))
+    page.do("run")
+    (first, *_) = page.ask("table", name="recommendations")["rows"]
+    assert "batch 2 of 6" in json.dumps(first["cells"])
+    assert page.do("apply", recommended=0) == IDLE
+    assert page.ask("run")["runs"] == ["before", "changed"]
 
 
 def test_after_requantizing_there_is_a_way_back(live):

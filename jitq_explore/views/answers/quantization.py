@@ -59,7 +59,7 @@ def quantization_sections(
         yield pairs(printable(title), rows, _about(recording, stage, reading))
         yield from plot_sections(book, recording, seen.reading, reading)
         if len(book.runs) == 1:
-            yield from _what_if(seen.reading)
+            yield from _what_if(seen)
 
 
 def _known(book: Book, recording: Recording) -> _Known:
@@ -162,12 +162,13 @@ def _about(recording: Recording, stage: str, reading: ObserverReading) -> str:
     return printable(f"What the {reading.short_class} at {reading.path} had seen {when}")
 
 
-def _what_if(reading: ObserverReading) -> Iterator[dict[str, object]]:
+def _what_if(seen: ObservedValue) -> Iterator[dict[str, object]]:
     """The panel, where the observer has settled on integers; the page asks for what is in it."""
+    reading = seen.reading
     if reading.scale and reading.quant_min is not None and reading.quant_max is not None:
         yield {
             "type": "whatIf",
-            "title": "What if?",
+            "title": printable(f"What if? · %{seen.value}"),
             "hint": "What another observer, range or dtype would make of the values that were seen",
             "value": reading.path,
         }

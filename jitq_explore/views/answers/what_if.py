@@ -10,12 +10,19 @@ from jitq_explore.snapshots.grid import coarser
 from jitq_explore.snapshots.observations import Observation, observations
 from jitq_explore.snapshots.observers import Histogram
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.snapshots.settling import OBSERVERS, QUANT_RANGES, histogram_of, settled_range
+from jitq_explore.snapshots.settling import (
+    OBSERVERS,
+    QUANT_RANGES,
+    histogram_of,
+    settled_range,
+    stored_integers,
+)
 from jitq_explore.snapshots.what_if import (
     NothingToPredictError,
     Prediction,
     WhatIf,
     find_observation,
+    present_range,
     what_if,
 )
 from jitq_explore.views.answers.pages import AskError, Book
@@ -97,6 +104,8 @@ def _offer(recording: Recording, seen: Observation) -> dict[str, object]:
         "dtype": reading.dtype,
         "quantMin": reading.quant_min,
         "quantMax": reading.quant_max,
+        "stored": list(stored_integers(reading)),
+        "range": list(present_range(reading)),
         "isSymmetric": reading.qscheme.endswith("symmetric"),
         "present": _prediction(now.present) if now is not None else None,
         "predicted": {name: _prediction(each.predicted) for name, each in predicted.items()},
@@ -105,12 +114,16 @@ def _offer(recording: Recording, seen: Observation) -> dict[str, object]:
             name: list(found) for name in OBSERVERS if (found := settled_range(reading, name))
         },
         "dtypes": {name: list(ends) for name, ends in QUANT_RANGES.items()},
+        "runnable": _KERNELS[seen.role],
         "histogram": _histogram(counts) if counts is not None else None,
         "modules": _modules(deciding_modules(recording, seen)),
         "others": _others(recording, seen),
         "problem": problem,
     }
 
+
+_KERNELS = {"activation": "quint8", "weight": "qint8"}
+"""Role -> the dtype that torch's quantized kernels take."""
 
 PER_CHANNEL = "PerChannelMinMax"
 _CLASSES = {**OBSERVERS, PER_CHANNEL: "PerChannelMinMaxObserver"}

@@ -57,7 +57,7 @@ class Page {
       requantize: (wish) => this.requantize(wish),
       unfold: (paths) => this.unfold(paths),
       whatIf: (wish) => this.answers.get("what_if", wish),
-      apply: (wish) => this.live.begin({ do: "apply", ...wish }),
+      apply: (wish) => this.apply(wish),
       plot: (ask) => plotsOf([ask], this.answers).element,
     });
     this.tabs = new Tabs(this.answers, {
@@ -66,6 +66,7 @@ class Page {
       line: (found) => this.selectHere(found),
       requantize: (wish) => this.requantize(wish),
       compare: () => this.live.begin({ do: "compare" }),
+      apply: (wish) => this.apply(wish),
     });
     this.waiting = make("div", { class: "jitq-waiting", role: "status" });
     this.help = keyHelp();
@@ -270,6 +271,10 @@ class Page {
     this.live.begin({ do: "requantize", ...wish });
   }
 
+  apply(wish) {
+    this.live.begin({ do: "apply", ...wish });
+  }
+
   // Showing ----------------------------------------------------------------------------------------
 
   /** Whether an answer to the newest question of that name is still wanted. */
@@ -318,7 +323,8 @@ class Page {
     const { stage } = this.state;
     this.main.setAttribute("aria-busy", "true");
     const asks = [...this.drawingAsks(stage), ["nodes", { stage }]];
-    const found = await Promise.all(asks.map((ask) => this.answers.get(...ask)));
+    const get = (ask) => this.answers.get(...ask);
+    const [errors, ...found] = await Promise.all([this.errorsOf(stage), ...asks.map(get)]);
     if (!isWanted()) return;
     this.main.removeAttribute("aria-busy");
     const nodes = found.pop();
@@ -332,22 +338,28 @@ class Page {
     this.sayOfDrawing();
     this.showInstead(problem, stage);
     if (!problem) {
-      this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes });
+      this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes, errors });
       this.graph.setReach(this.state.reach);
       this.graph.setModule(this.state.module);
     }
     this.showSearch();
-    await Promise.all([this.showErrors(), this.showNode()]);
+    await this.showNode();
     this.prefetch();
   }
 
   /** Colour the boxes by what was lost there, or no longer. */
   async showErrors() {
     const isWanted = this.ticket("errors");
-    const { stage, errors } = this.state;
-    const isOn = errors && this.run.measured;
-    const answer = isOn ? await this.answers.get("errors", { stage }) : null;
-    if (isWanted()) this.graph.setErrors(answer?.error === undefined ? answer : null);
+    const { stage } = this.state;
+    const errors = await this.errorsOf(stage);
+    if (isWanted() && stage === this.state.stage) this.graph.setErrors(errors);
+  }
+
+  /** What the nodes of a stage lose; null where that is not to be shown. */
+  async errorsOf(stage) {
+    if (!this.state.errors || !this.run.measured) return null;
+    const answer = await this.answers.get("errors", { stage });
+    return answer.error === undefined ? answer : null;
   }
 
   panes(drawings, stage) {
@@ -442,6 +454,7 @@ class Page {
       ...this.drawingAsks(stage),
       ["nodes", { stage }],
       ["links", { stage }],
+      ...(this.state.errors && this.run.measured ? [["errors", { stage }]] : []),
     ]);
     // A kernel that runs a stage has better things to do.
     this.answers.prefetch(this.run.busy ? [] : asks);

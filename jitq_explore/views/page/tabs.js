@@ -6,7 +6,8 @@ const TEXT_TABS = [
 ];
 
 /**
- * `on` is told: tab name, row (of a table), line {nodes, gone}, requantize {key, qconfig}, compare.
+ * `on` is told: tab name, row (of a table), line {nodes, gone}, requantize {key, qconfig}, compare,
+ * apply {recommended: number of a row}.
  */
 class Tabs {
   constructor(answers, on) {
@@ -141,8 +142,14 @@ class Tabs {
 
   made(isText, answer) {
     if (isText) return new TextView(answer, this.on.line);
-    const actions = answer.name === "numerics" && this.run.canCompare ? [this.compareButton()] : [];
-    return new TableView(answer, this.on.row, this.habits.get(answer.name), actions);
+    const more = {
+      actions: answer.name === "numerics" && this.run.canCompare ? [this.compareButton()] : [],
+      tryOut:
+        answer.name === "recommendations" && this.run.canCompare && !this.run.runs
+          ? (recommended) => this.on.apply({ recommended })
+          : null,
+    };
+    return new TableView(answer, this.on.row, this.habits.get(answer.name), more);
   }
 
   compareButton() {

@@ -4,6 +4,8 @@
 const FLOAT_EPS = 2 ** -23; // torch's smallest scale
 const OWN_RANGE = "a range of my own";
 const AS_IT_IS = "";
+const NEEDS_A_NOTEBOOK =
+  "This page does not hold what that is computed from: it takes a notebook.";
 
 // Formulas: the same as in snapshots/qparams.py and snapshots/grid.py -------------------------------
 
@@ -19,17 +21,19 @@ function clamp(value, low, high) {
   return Math.max(low, Math.min(value, high));
 }
 
-/** The grid {scale, zeroPoint, quantMin, quantMax} that torch makes of a range, in single precision. */
+/** What torch makes of a range, in single precision: {scale, zeroPoint}. */
 function gridOf(low, high, { quantMin, quantMax, dtype, isSymmetric }) {
-  const [from, to] = [Math.min(Math.fround(low), 0), Math.max(Math.fround(high), 0)];
   const single = Math.fround;
-  if (isSymmetric) {
-    const scale = Math.max(single(Math.max(-from, to) / single((quantMax - quantMin) / 2)), FLOAT_EPS);
-    return { scale, zeroPoint: dtype === "quint8" ? 128 : 0, quantMin, quantMax };
-  }
-  const scale = Math.max(single(single(to - from) / single(quantMax - quantMin)), FLOAT_EPS);
-  const zeroPoint = clamp(quantMin - roundHalfEven(single(from / scale)), quantMin, quantMax);
-  return { scale, zeroPoint, quantMin, quantMax };
+  const [from, to] = [Math.min(single(low), 0), Math.max(single(high), 0)];
+  const steps = quantMax - quantMin;
+  const step = isSymmetric
+    ? single(Math.max(-from, to) / single(steps / 2))
+    : single(single(to - from) / single(steps));
+  const scale = Math.max(step, FLOAT_EPS);
+  const middle = dtype === "quint8" ? 128 : 0;
+  const point = quantMin - roundHalfEven(single(from / scale));
+  const zeroPoint = isSymmetric ? middle : clamp(point, quantMin, quantMax);
+  return { scale, zeroPoint };
 }
 
 /** The edges of so many bins. */
@@ -50,10 +54,13 @@ function binsOf(histogram) {
   return { edges, counts };
 }
 
-/** What rounding the values of a histogram {low, high, counts, fine} to a grid costs. */
-function costOf(histogram, { scale, zeroPoint, quantMin, quantMax }) {
+/**
+ * What rounding the values of a histogram {low, high, counts, fine} costs, to the integers from
+ * `least` to `most`.
+ */
+function costOf(histogram, { scale, zeroPoint }, [least, most]) {
   const { edges, counts } = binsOf(histogram);
-  const [first, last] = [quantMin - zeroPoint, quantMax - zeroPoint];
+  const [first, last] = [least - zeroPoint, most - zeroPoint];
   const nearest = (x) => clamp(roundHalfEven(x / scale), first, last);
   const integral = (x) => {
     const whole = nearest(x);
@@ -78,8 +85,8 @@ function costOf(histogram, { scale, zeroPoint, quantMin, quantMax }) {
   const ends = { low: first * scale, high: last * scale };
   const inside = upTo(ends.high + scale / 2) - upTo(ends.low - scale / 2);
   const sqnr = noise > 0 ? 10 * Math.log10(power / noise) : Infinity;
-  const [scaleText, zeroText] = [String(Number(scale.toPrecision(5))), String(zeroPoint)];
-  return { scale: scaleText, zeroPoint: zeroText, ...ends, clipped: sum ? 1 - inside / sum : 0, sqnr };
+  const words = { scale: String(Number(scale.toPrecision(5))), zeroPoint: String(zeroPoint) };
+  return { ...words, ...ends, clipped: sum ? 1 - inside / sum : 0, sqnr };
 }
 
 /** The answer to a wish, computed from an offer {present, predicted, ranges, histogram, …}. */
@@ -90,20 +97,20 @@ function whatIfHere(offer, { observer, low, high, dtype, per_channel: perChannel
   if (known) return { ...told, present: offer.present, predicted: known };
   const { histogram } = offer;
   const isSearched = observer === "Histogram";
-  const range = observer ? offer.ranges[observer] : [low ?? offer.present.low, high ?? offer.present.high];
+  const { present } = offer;
+  const range = observer ? offer.ranges[observer] : [low ?? offer.range[0], high ?? offer.range[1]];
   if (!histogram || !range || isSearched || perChannel) return { problem: NEEDS_A_NOTEBOOK };
   const [quantMin, quantMax] = dtype ? offer.dtypes[dtype] : [offer.quantMin, offer.quantMax];
   const wanted = { ...offer, quantMin, quantMax, dtype: dtype ?? offer.dtype };
-  const now = { ...offer, scale: Number(offer.present.scale), zeroPoint: Number(offer.present.zeroPoint) };
+  const now = { scale: Number(present.scale), zeroPoint: Number(present.zeroPoint) };
+  const stored = dtype ? offer.dtypes[dtype] : offer.stored;
   return {
     ...told,
     note: "Computed in this page, from a coarser histogram than a notebook has.",
-    present: costOf(histogram, now),
-    predicted: costOf(histogram, gridOf(range[0], range[1], wanted)),
+    present: costOf(histogram, now, offer.stored),
+    predicted: costOf(histogram, gridOf(range[0], range[1], wanted), stored),
   };
 }
-
-const NEEDS_A_NOTEBOOK = "This page does not hold what that is computed from: it takes a notebook.";
 
 // The panel ----------------------------------------------------------------------------------------
 
@@ -161,15 +168,16 @@ class WhatIfPanel {
     const form = make("div", { class: "jitq-bar" }, ...choices);
     const sliders = [this.low.element, this.high.element];
     this.body.replaceChildren(form, this.picture, ...sliders, this.result, this.foot);
-    this.setRange(offer.present);
+    this.setRange(offer.range);
     this.show({ present: offer.present, predicted: null });
   }
 
-  /** How far a range may be moved: a quarter beyond what was seen, and what is kept now. */
+  /** How far a range may be moved: a quarter beyond what was seen, and beyond what it is now. */
   span() {
-    const { present, histogram } = this.offer;
-    const [low, high] = [histogram?.low ?? 0, histogram?.high ?? 0];
-    return { low: 1.25 * Math.min(low, present.low, 0), high: 1.25 * Math.max(high, present.high, 0) };
+    const { range, histogram } = this.offer;
+    const low = Math.min(histogram?.low ?? 0, range[0], 0);
+    const high = Math.max(histogram?.high ?? 0, range[1], 0);
+    return { low: 1.25 * low, high: 1.25 * high };
   }
 
   slider(end) {
@@ -191,7 +199,8 @@ class WhatIfPanel {
       "aria-label": `${end} end of the range, as a number`,
       onchange: () => this.moveEnd(end, field.value),
     });
-    const element = make("div", { class: "jitq-slider" }, make("span", { text: end }), slide, field);
+    const name = make("span", { text: end });
+    const element = make("div", { class: "jitq-slider" }, name, slide, field);
     return { element, slide, field, value: 0 };
   }
 
@@ -203,7 +212,7 @@ class WhatIfPanel {
     field.value = shortNumber(value);
   }
 
-  setRange({ low, high }) {
+  setRange([low, high]) {
     this.setEnd("low", low);
     this.setEnd("high", high);
   }
@@ -217,9 +226,10 @@ class WhatIfPanel {
   }
 
   chooseObserver() {
-    const predicted = this.offer.predicted[this.observer.value];
-    if (predicted) this.setRange(predicted);
-    else if (this.observer.value === AS_IT_IS) this.setRange(this.offer.present);
+    const { ranges, range } = this.offer;
+    const chosen = this.observer.value;
+    if (Object.hasOwn(ranges, chosen)) this.setRange(ranges[chosen]);
+    else if (chosen === AS_IT_IS) this.setRange(range);
     this.answer();
   }
 
@@ -251,9 +261,10 @@ class WhatIfPanel {
     this.isAsking = false;
   }
 
-  show({ present, predicted, note = "", modules = [], code = "", problem = "", error = "" }, wish = null) {
-    const said = error || problem;
-    this.draw(said ? null : predicted);
+  show(answer, wish = null) {
+    const { present, predicted, note = "", modules = [], code = "" } = answer;
+    const said = answer.error || answer.problem;
+    this.draw(!said && predicted ? [this.low.value, this.high.value] : null);
     if (said) {
       this.result.replaceChildren(make("p", { class: "jitq-quiet", text: said }));
       this.foot.replaceChildren();
@@ -272,30 +283,42 @@ class WhatIfPanel {
     const also = `${plural(others, role)} more, which ${isOne ? "changes" : "change"} with it`;
     const more = others ? `. That decides on ${also}` : "";
     const said = `This takes another qconfig for ${where}${more}.`;
-    const button = this.on.apply
-      ? [makeButton("Run with this, and compare", () => this.on.apply(wish), { class: "jitq-button jitq-primary" })]
-      : [];
-    const python = code
-      ? [make("pre", { class: "jitq-wrap jitq-python", tabindex: "0", role: "group", "aria-label": "Python", text: code })]
-      : [];
-    return [make("p", { class: "jitq-quiet jitq-hint", text: said }), ...button, ...python];
+    const start = makeButton("Run with this, and compare", () => this.on.apply(wish), {
+      class: "jitq-button jitq-primary",
+    });
+    const python = make("pre", {
+      class: "jitq-wrap jitq-python",
+      tabindex: "0",
+      role: "group",
+      "aria-label": "Python",
+      text: code,
+    });
+    const { runnable } = this.offer;
+    if (wish.dtype && wish.dtype !== runnable) {
+      const text = `This can be predicted, not run: torch's kernels take ${runnable} here.`;
+      return [make("p", { class: "jitq-quiet jitq-hint", text })];
+    }
+    const hint = make("p", { class: "jitq-quiet jitq-hint", text: said });
+    return [hint, ...(this.on.apply ? [start] : []), ...(code ? [python] : [])];
   }
 
-  draw(predicted) {
-    const { histogram, present } = this.offer;
+  draw(wanted) {
+    const { histogram, range } = this.offer;
     if (!histogram) {
       this.picture.replaceChildren();
       return;
     }
-    this.picture.replaceChildren(...pictureOfRanges(histogram, this.span(), present, predicted));
+    const shown = pictureOfRanges(histogram, this.span(), range, wanted);
+    this.picture.replaceChildren(...shown);
   }
 }
 
 /** A histogram within a span, and two ranges in it; the second may be missing. */
-function pictureOfRanges({ low, high, counts }, span, present, predicted) {
+function pictureOfRanges({ low, high, counts }, span, range, wanted) {
   const [wide, tall, foot] = [320, 96, 16];
   const [from, to] = [Math.min(span.low, low), Math.max(span.high, high)];
-  const x = (value) => (to > from ? (wide * (clamp(value, from, to) - from)) / (to - from) : wide / 2);
+  const along = (value) => (clamp(value, from, to) - from) / (to - from);
+  const x = (value) => (to > from ? wide * along(value) : wide / 2);
   // Few values are to be seen beside very many: the heights are logarithmic.
   const most = Math.log1p(Math.max(...counts, 1));
   const edges = edgesOf({ low, high, counts });
@@ -305,7 +328,7 @@ function pictureOfRanges({ low, high, counts }, span, present, predicted) {
     return makeSvg("rect", { class: "jitq-bin", x: x(edges[at]), y: tall - height, width, height });
   });
   const lines = (name, ends) =>
-    [ends.low, ends.high].map((end) =>
+    ends.map((end) =>
       makeSvg("line", { class: `jitq-range ${name}`, x1: x(end), x2: x(end), y1: 0, y2: tall }),
     );
   const text = (value, attributes) =>
@@ -320,21 +343,22 @@ function pictureOfRanges({ low, high, counts }, span, present, predicted) {
     },
     ...bars,
     makeSvg("line", { class: "jitq-axis", x1: 0, x2: wide, y1: tall, y2: tall }),
-    ...lines("jitq-old", present),
-    ...(predicted ? lines("", predicted) : []),
+    ...lines("jitq-old", range),
+    ...(wanted ? lines("", wanted) : []),
     text(from, { x: 0 }),
     text(to, { x: wide, "text-anchor": "end" }),
   );
-  const said = predicted ? "grey: now · dashed: what if" : "grey: what is represented now";
-  return [svg, make("div", { class: "jitq-quiet jitq-hint", text: `${said} · heights are logarithmic` })];
+  const what = wanted ? "range now: grey · what if: dashed" : "range now: grey";
+  const said = `${what} · heights are logarithmic`;
+  return [svg, make("div", { class: "jitq-quiet jitq-hint", text: said })];
 }
 
 /** Two predictions side by side; the second may be missing. */
 function comparisonOf(present, predicted) {
   const range = ({ low, high }) => `${shortNumber(low)} … ${shortNumber(high)}`;
   const percent = ({ clipped }) => `${Number((100 * clipped).toPrecision(3))} %`;
-  const sqnr = (made) => (typeof made.sqnr === "number" && Number.isFinite(made.sqnr)
-    ? `${made.sqnr.toFixed(2)} dB` : `${made.sqnr} dB`.replace("Infinity", "∞"));
+  const sqnr = ({ sqnr: value }) =>
+    Number.isFinite(value) ? `${value.toFixed(2)} dB` : `${value} dB`.replace("Infinity", "∞");
   const rows = [
     ["scale", ({ scale }) => scale],
     ["zero point", ({ zeroPoint }) => zeroPoint],
@@ -342,7 +366,9 @@ function comparisonOf(present, predicted) {
     ["cut off", percent],
     ["SQNR", sqnr],
   ];
-  const heads = ["", "now", ...(predicted ? ["what if"] : [])];
+  const heads = ["now", ...(predicted ? ["what if"] : [])].map((text) =>
+    make("th", { scope: "col", text }),
+  );
   const lines = rows.map(([name, text]) =>
     make(
       "tr",
@@ -355,7 +381,7 @@ function comparisonOf(present, predicted) {
   const table = make(
     "table",
     { class: "jitq-compared", "aria-label": "Now and what if" },
-    make("thead", {}, make("tr", {}, ...heads.map((text) => make(text ? "th" : "td", { text, ...(text && { scope: "col" }) })))),
+    make("thead", {}, make("tr", {}, make("td"), ...heads)),
     make("tbody", {}, ...lines),
   );
   const gain = predicted ? predicted.sqnr - present.sqnr : Number.NaN;
