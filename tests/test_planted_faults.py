@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from runs import calibrate
+from six_nets import six_net
 from torch import Tensor, nn
 from torch.ao.quantization import (
     FixedQParamsObserver,
@@ -57,8 +58,9 @@ def batches(count: int = 10) -> Batches:
 
 
 def session(model: nn.Module, data: Batches, qconfig: QConfig) -> jq.Session:
+    scripted = torch.jit.script(model)
     return jq.Session.static(
-        torch.jit.script(model), {"": qconfig}, calibrate, [data], histograms=True, progress=False
+        scripted, {"": qconfig}, calibrate, [data], histograms=True, progress=False
     )
 
 
@@ -203,3 +205,12 @@ def test_a_recording_is_enough(plant):
     assert list(jq.recommend(run.recording).predicted_gain) == list(
         jq.recommend(run, typical).predicted_gain
     )
+
+
+@pytest.mark.parametrize("net", ["digits", "residual", "inverted", "transformer"])
+def test_nothing_is_kept_float_where_no_op_stands_out(net):
+    _, model, data = six_net(net, "scripted")
+    run = session(model, data, HISTOGRAM)
+    run.run()
+    jq.compare(run, data)
+    assert not any(change.keep_float for change in jq.recommend(run.recording).change)

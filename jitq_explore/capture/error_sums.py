@@ -32,6 +32,8 @@ class Squares(NamedTuple):
 EXACT = 100.0
 """Decibels that a channel without any error counts as in a mean."""
 
+_LEAST = 10 ** (-EXACT / 10)
+
 MOSTLY_ROUNDING = 4.0
 """An own error of up to so many times that of rounding evenly spread values is taken for it."""
 
@@ -120,10 +122,9 @@ def mean_decibels(signal: ChannelSums, noise: ChannelSums) -> float:
         if not live.any():
             return 0.0 if noises.any() else EXACT
         signals, noises = signals[live], noises[live]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = 10 * np.log10(signals / noises)
-    # NaN, from what is not finite, counts as nothing left.
-    return float(np.fmin(np.fmax(found, 0.0), EXACT).sum() / len(found))
+    # What is not finite counts as nothing left.
+    bounded = np.maximum(np.fmin(noises, signals), _LEAST * signals)
+    return float(10 * np.log10(signals / bounded).sum() / len(signals))
 
 
 @dataclass
