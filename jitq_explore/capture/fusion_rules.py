@@ -22,8 +22,7 @@ from torch.jit._recursive import create_script_module, infer_methods_to_compile
 
 from jitq_explore.capture.hush import Heard, hushed, kept_warnings
 from jitq_explore.capture.inner_steps.fusing import BEFORE_FUSION, PATTERN, rules_tried
-from jitq_explore.capture.jit_log import Heard as HeardLog
-from jitq_explore.capture.jit_log import Listener, listening
+from jitq_explore.capture.jit_log import Listener, Said, listening
 from jitq_explore.capture.log_entries import LogEntry
 from jitq_explore.capture.torch_types import CppGraph
 from jitq_explore.snapshots.rule_names import rule_names
@@ -86,10 +85,10 @@ def _patterns(mode: str) -> list[_Pattern]:
 
 def _said_of(model: ScriptModule, mode: str) -> list[LogEntry]:
     """What `quant_finalize` says of rewriting that model; freezing it may fail."""
-    heard = HeardLog()
-    with listening(Listener(), _OPTIONS, heard), contextlib.suppress(RuntimeError):
+    said = Said()
+    with listening(Listener(), _OPTIONS, said), contextlib.suppress(RuntimeError):
         torch._C._jit_pass_quant_finalize(model._c, _MODES[mode], [])
-    return heard.entries
+    return said.entries
 
 
 def _model() -> ScriptModule:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 import torch
+from torch.jit import ScriptModule
 
 from jitq_explore.capture.log_entries import LogEntry, LogReader
 from jitq_explore.capture.log_volume import Verbosity, expected_bytes
@@ -71,19 +72,21 @@ class Listener:
 
 
 @dataclass
-class Heard:
+class Said:
     """What a pass said: filled in when `listening` closes, also by an error.
 
-    `problem` says in words what could not be heard or was cut.
+    `problem` says in words what could not be heard or was cut. `left` is the graph of the model
+    that the pass was given, as the pass left it: whoever calls the pass puts it there.
     """
 
     entries: list[LogEntry] = field(default_factory=list)
     problem: str = ""
+    left: str = ""
 
 
 @contextlib.contextmanager
-def listening(listener: Listener, options: str, heard: Heard) -> Iterator[None]:
-    """While open, the C++ files named in the options log; what they say is put into `heard`.
+def listening(listener: Listener, options: str, said: Said) -> Iterator[None]:
+    """While open, the C++ files named in the options log; what they say is put into `said`.
 
     Everything else that goes to standard error is written there when this closes, in its order.
     Log options of somebody else (such as PYTORCH_JIT_LOG_LEVEL) go on being served. One at a time
@@ -95,10 +98,10 @@ def listening(listener: Listener, options: str, heard: Heard) -> Iterator[None]:
             stack.callback(os.close, original)
             file = stack.enter_context(tempfile.TemporaryFile())
         except OSError as error:
-            heard.problem = f"the log of this pass cannot be heard: {error}"
+            said.problem = f"the log of this pass cannot be heard: {error}"
             yield
             return
-        foreign = torch._C._jit_get_logging_option()  # type: ignore[attr-defined]
+        foreign = torch._C._jit_get_logging_option()
         _set_options(f"{options}:{foreign}" if foreign else options)
         os.dup2(file.fileno(), 2)
         try:
@@ -106,16 +109,21 @@ def listening(listener: Listener, options: str, heard: Heard) -> Iterator[None]:
         finally:
             os.dup2(original, 2)
             _set_options(foreign)
-            _sort(file, listener, _files(foreign), heard)
+            _sort(file, listener, _files(foreign), said)
 
 
-def _sort(file: IO[bytes], listener: Listener, foreign: frozenset[str], heard: Heard) -> None:
+def left_by(stage: str, given: ScriptModule) -> str:
+    """The graph in which `quant_finalize` has fused: that of the model that it was given."""
+    return str(given._c._get_method("forward").graph) if stage == "quant_finalize" else ""
+
+
+def _sort(file: IO[bytes], listener: Listener, foreign: frozenset[str], said: Said) -> None:
     """Keep the log, up to the bound, and pass on the rest."""
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
     kept = file.read(listener.max_bytes)
     if size > len(kept):
-        heard.problem = (
+        said.problem = (
             f"the log of this pass has {_mb(size)}, of which the first {_mb(len(kept))} were read "
             "(log_bytes)"
         )
@@ -123,7 +131,7 @@ def _sort(file: IO[bytes], listener: Listener, foreign: frozenset[str], heard: H
         if isinstance(part, bytes):
             _pass_on(part)
         else:
-            heard.entries.append(part)
+            said.entries.append(part)
             if part.file in foreign:
                 _pass_on(_as_printed(part))
     for line in file:
@@ -150,7 +158,7 @@ def _files(options: str) -> frozenset[str]:
 
 
 def _set_options(options: str) -> None:
-    torch._C._jit_set_logging_option(options)  # type: ignore[attr-defined]
+    torch._C._jit_set_logging_option(options)
 
 
 def _mb(size: int) -> str:

@@ -46,6 +46,15 @@ class Context:
         paths = self._paths.get(group, [])
         return paths[0] if len(paths) == 1 else plain_type(group).rpartition(".")[2]
 
+    def owner(self, path: str) -> str:
+        """The path of the module that has the attribute; attributes' names may hold dots."""
+        above = path
+        while above:
+            above = above.rpartition(".")[0]
+            if above in self.before.by_path:
+                break
+        return above
+
     def holding(self, values: tuple[str, ...]) -> str:
         """The only module, or only class of modules, a method of which has all these values."""
         groups = {
@@ -77,6 +86,11 @@ class Context:
     def main_after(self) -> StepGraph | None:
         """The model's own method after the pass; None where the pass has failed."""
         return None if self.after is self.before else self.reader.graph_of(self.after.text())
+
+
+def counted(number: int, what: str) -> str:
+    """ "1 value", "2 values"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def group_of(graph: StepGraph | None) -> str:

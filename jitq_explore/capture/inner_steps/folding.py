@@ -25,10 +25,10 @@ def folding_steps(entries: Sequence[LogEntry], context: Context) -> Iterator[Ste
         if not events or found is None or head.graph is None:
             continue
         folded = [event for event in events if event.kind == "folded"]
-        where = context.where(head.graph) or "the model"
+        where = ".".join(filter(None, (context.where(head.graph), found["method"])))
         step = Step(
             name="fold",
-            title=f"{where}.{found['method']}: {len(folded)} of {len(events)} folded",
+            title=f"{where}: {len(folded)} of {len(events)} folded",
             events=events,
             before=head.graph,
             after=context.text_after(head.graph, found["method"]),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from jitq_explore.capture.inner_steps.context import Context, group_of
+from jitq_explore.capture.inner_steps.context import Context, counted, group_of
 from jitq_explore.capture.log_entries import LogEntry
 from jitq_explore.snapshots.rules import FusionRule
 from jitq_explore.snapshots.step_changes import Rewrite, kind_made, rewrites
@@ -30,8 +30,11 @@ def fusing_steps(entries: Sequence[LogEntry], context: Context) -> Iterator[Step
     """Inserting prepack ops and fusing, rule by rule; freezing and folding the prepack ops."""
     rules = {rule.pattern: rule for rule in context.rules}
     for one, after in rules_tried(entries, context.left):
-        if after is not None and after != one.before:
-            yield _rule_step(one, after, rules.get(one.pattern.text))
+        rule = rules.get(one.pattern.text)
+        if after is None:
+            yield from _split(one, rule, context)
+        elif after != one.before:
+            yield _rule_step(one, after, rule)
     yield from _freezing(entries, context)
 
 
@@ -76,6 +79,17 @@ def _rule_step(one: Try, after: StepGraph, rule: FusionRule | None) -> Step:
     )
 
 
+def _split(one: Try, rule: FusionRule | None, context: Context) -> Iterator[Step]:
+    """The last rule of an on-device pass: torch splits the method before it can be seen again."""
+    end = _end(rule.replacement.splitlines()) if rule is not None else ""
+    split = context.main_after
+    made = [line for line in split.lines if kind_made(line) == end] if split is not None else []
+    if rule is not None and end and made and not any(kind_made(x) == end for x in one.before.lines):
+        events = tuple(_event(Rewrite((), (line,)), rule.name) for line in made)
+        title = f"{rule.name}, then split in packing and running"
+        yield Step("fuse", title, events, one.before, split, rule.name)
+
+
 def _end(graph: Sequence[str]) -> str:
     """The kind of the last node of a graph's lines."""
     return next(filter(None, map(kind_made, reversed(graph))), "")
@@ -88,21 +102,22 @@ def _event(rewrite: Rewrite, rule: str) -> Event:
 
 
 def _freezing(entries: Sequence[LogEntry], context: Context) -> Iterator[Step]:
-    folded = tuple(_folded(entries))
+    folded = tuple(_folded(entries, context))
+    if not folded:
+        return
     frozen = _last_cleaned(entries)
-    if folded:
-        title = f"{len(folded)} attributes become constants"
-        yield Step("freeze", title, folded, context.left, frozen)
+    title = f"{counted(len(folded), 'attribute')} turned into constants"
+    yield Step("freeze", title, folded, context.left, frozen)
     after = context.main_after
-    if frozen is not None and after is not None and after is not frozen:
-        yield Step("fold prepack", "packed weights become attributes", (), frozen, after)
+    if frozen is not None and after is not None and after != frozen:
+        yield Step("fold prepack", "packed weights turned into attributes", (), frozen, after)
 
 
-def _folded(entries: Sequence[LogEntry]) -> Iterator[Event]:
+def _folded(entries: Sequence[LogEntry], context: Context) -> Iterator[Event]:
     for entry in entries:
         found = _FOLDING.match(entry.text)
         if found:
-            module = found["path"].rpartition(".")[0]
+            module = context.owner(found["path"])
             yield Event("folded", entry.text, (found["value"],), module)
 
 

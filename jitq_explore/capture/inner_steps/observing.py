@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from jitq_explore.capture.inner_steps.context import Context
+from jitq_explore.capture.inner_steps.context import Context, counted
 from jitq_explore.capture.log_entries import LogEntry
 from jitq_explore.snapshots.steps import Event, Step, StepGraph
 
@@ -25,18 +25,20 @@ def observing_steps(entries: Sequence[LogEntry], context: Context) -> Iterator[S
     """Three steps, of which each has events of its own."""
     qconfigs = tuple(_qconfigs(entries))
     if qconfigs:
-        yield Step("qconfig", f"{len(qconfigs)} modules and their qconfigs", qconfigs)
+        yield Step("qconfig", f"{counted(len(qconfigs), 'module')} and their qconfigs", qconfigs)
     decided = tuple(_decisions(entries, context))
     inserted = tuple(_insertions(entries))
     prepared = _last_main(entries, context)
     if decided:
         recorded = sum(event.kind == "recorded" for event in decided)
-        title = f"{recorded} values are to be observed"
+        title = f"{counted(recorded, 'value')} to be observed"
         yield Step("decide", title, decided, context.main_before, prepared)
     if inserted:
         count = sum(event.kind == "inserted" for event in inserted)
         before = prepared or context.main_before
-        yield Step("insert", f"{count} observers inserted", inserted, before, context.main_after)
+        yield Step(
+            "insert", f"{counted(count, 'observer')} inserted", inserted, before, context.main_after
+        )
 
 
 def _qconfigs(entries: Sequence[LogEntry]) -> Iterator[Event]:

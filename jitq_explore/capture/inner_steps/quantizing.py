@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from jitq_explore.capture.inner_steps.context import Context
+from jitq_explore.capture.inner_steps.context import Context, counted
 from jitq_explore.capture.log_entries import LogEntry
 from jitq_explore.snapshots.steps import Event, Step, StepGraph
 
@@ -26,8 +26,7 @@ def quantizing_steps(entries: Sequence[LogEntry], context: Context) -> Iterator[
             yield step
     checked = tuple(_checks(entries))
     if checked:
-        count = sum(event.kind == "propagated" for event in checked)
-        title = f"{count} of {len(checked)} ops work on quantized values as they are"
+        title = f"{counted(len(checked), 'value')} looked at: are they quantized already?"
         yield Step("propagate", title, checked, after=context.main_after)
 
 
@@ -50,10 +49,10 @@ def _steps_of_methods(entries: Sequence[LogEntry], context: Context) -> Iterator
 def _step(before: StepGraph, after: StepGraph, removed: Sequence[Event], context: Context) -> Step:
     where = context.where(before) or "the model"
     if removed:
-        title = f"{where}: {len(removed)} observers"
+        title = f"{where}: {counted(len(removed), 'observer')}"
         return Step("remove observers", title, tuple(removed), before, after)
     values = tuple(_quantized(before, after, context))
-    return Step("quantize", f"{where}: {len(values)} values", values, before, after)
+    return Step("quantize", f"{where}: {counted(len(values), 'value')}", values, before, after)
 
 
 def _quantized(before: StepGraph, after: StepGraph, context: Context) -> Iterator[Event]:
@@ -66,19 +65,10 @@ def _quantized(before: StepGraph, after: StepGraph, context: Context) -> Iterato
 
 
 def _checks(entries: Sequence[LogEntry]) -> Iterator[Event]:
-    """Whether ops that need no observer of their own get quantized inputs."""
-    for at, entry in enumerate(entries):
+    """The inputs of ops that need no observer of their own; torch does not log what it found."""
+    for entry in entries:
         found = _CHECKED.match(entry.text)
-        if found is None:
-            continue
-        answer = entries[at + 1].text if at + 1 < len(entries) else ""
-        kind = _KIND.search(found["node"])
-        op = kind["kind"] if kind else "the op"
-        quantized = answer.startswith("is quantized")
-        cause = f"%{found['value']} {'is' if quantized else 'is not'} quantized where {op} takes it"
-        yield Event(
-            "propagated" if quantized else "not propagated",
-            entry.text,
-            (found["value"],),
-            cause=cause,
-        )
+        if found is not None:
+            kind = _KIND.search(found["node"])
+            cause = f"made by {kind['kind']}" if kind else ""
+            yield Event("checked", entry.text, (found["value"],), cause=cause)
