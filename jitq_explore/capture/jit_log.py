@@ -21,13 +21,13 @@ from jitq_explore.capture.log_entries import LogEntry, LogReader
 from jitq_explore.capture.log_volume import Verbosity, expected_bytes
 from jitq_explore.snapshots.recording import Snapshot
 
-LOG_BYTES = 128 * 2**20
-"""Bytes of log kept of one pass: four times that of the fusion of a 152-layer network."""
+LOG_BYTES = 256 * 2**20
+"""Bytes of log kept of one pass: nine times that of the fusion of a 152-layer network."""
 
 _VERBOSITY: dict[str, tuple[Verbosity, ...]] = {
     "fold_conv_bn": (Verbosity(">>fold_conv_bn", times=4),),
-    "insert_observers": (Verbosity(">>insert_observers", times=6, times_called=4),),
-    "insert_quant_dequant": (Verbosity(">>insert_quant_dequant", times=12),),
+    "insert_observers": (Verbosity(">>insert_observers", times=14, times_called=4),),
+    "insert_quant_dequant": (Verbosity(">>insert_quant_dequant", times=8, times_called=2),),
     # The matcher dumps the whole graph before each of its rules.
     "quant_finalize": (
         Verbosity(

@@ -12,7 +12,7 @@ from jitq_explore.snapshots.recording import Snapshot
 class Verbosity:
     """Log options, and how often a pass then prints each graph, generously.
 
-    `times` for every module's every method, `times_main` more for the model's own; with every call
+    Observers' methods are not printed. `times` for every module's every method, `times_main` more for the model's own; with every call
     of a method, caller and callee are printed `times_called` times more.
     """
 
@@ -24,7 +24,7 @@ class Verbosity:
 
 def expected_bytes(verbosity: Verbosity, model: Snapshot) -> int:
     """About how many bytes the pass will log of that model; rather too many than too few."""
-    instances = Counter(module.class_group for module in model.modules)
+    instances = Counter(module.class_group for module in model.modules if not module.is_observer)
     size = sum(
         len(text) * instances[group] * verbosity.times for (group, _), text in model.texts.items()
     )
