@@ -12,8 +12,8 @@ from jitq_explore.snapshots.recording import Snapshot
 class Verbosity:
     """Log options, and how often a pass then prints each graph, generously.
 
-    Observers' methods are not printed. `times` for every module's every method, `times_main` more for the model's own; with every call
-    of a method, caller and callee are printed `times_called` times more.
+    `times` for every module's every method, observers excepted; `times_main` more for the model's
+    own; with every call of a method, caller and callee are printed `times_called` times more.
     """
 
     options: str
