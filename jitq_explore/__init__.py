@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from jitq_explore.views.html import to_html as to_html
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
     from jitq_explore.views.numerics_table import numerics_table as numerics_table
+    from jitq_explore.views.plots import plot_channels as plot_channels
+    from jitq_explore.views.plots import plot_histogram as plot_histogram
+    from jitq_explore.views.plots import plot_ranges as plot_ranges
+    from jitq_explore.views.plots import plot_timeline as plot_timeline
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
     from jitq_explore.views.tables import channel_table as channel_table
@@ -63,6 +67,10 @@ _HOMES = {
     "load": "snapshots.archive",
     "numerics_table": "views.numerics_table",
     "observer_table": "views.tables",
+    "plot_channels": "views.plots",
+    "plot_histogram": "views.plots",
+    "plot_ranges": "views.plots",
+    "plot_timeline": "views.plots",
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
     "recommend": "recommending",
@@ -95,6 +103,10 @@ __all__ = [
     "load",
     "numerics_table",
     "observer_table",
+    "plot_channels",
+    "plot_histogram",
+    "plot_ranges",
+    "plot_timeline",
     "quant_node_table",
     "read_graph",
     "recommend",

@@ -429,13 +429,14 @@ class Session:
         return self._live_now()
 
     @contextlib.contextmanager
-    def measured(self) -> Iterator[None]:
+    def measured(self) -> Iterator[Turn]:
         """While open, its models may be run: no stage begins, the quantized backend is its own.
 
+        What it yields is to be told how far the measuring is, and knows whether it was stopped.
         RuntimeError while another thread runs the session.
         """
         with self._turn.taken(), engine_in_force(self._plan.engine):
-            yield
+            yield self._turn
 
     def store(self, numerics: Comparison) -> None:
         """Put what was measured into the recording."""
@@ -539,9 +540,7 @@ class Session:
             progress=plan.progress,
             collector=Collector(self.recording.last) if plan.histograms else None,
             turn=self._turn,
-            told=lambda done, total: self._turn.tell(
-                lambda watcher: watcher.fed(CALIBRATE, done, total)
-            ),
+            told=lambda done, total: self._turn.fed(CALIBRATE, done, total),
         )
 
     def _run_on_device(self, name: str) -> None:
