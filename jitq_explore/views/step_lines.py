@@ -31,7 +31,7 @@ def step_lines(step: Step) -> list[StepLine]:
     if before is None or after is None:
         shown = before or after
         return [StepLine(Status.SAME, line, line) for line in (shown.lines if shown else ())]
-    if before.lines[0] == after.lines[0]:
+    if before.lines[:1] == after.lines[:1]:
         return list(_by_name(before, after))
     # A copy of the model, whose values are numbered anew.
     return list(_by_match(before.graph, after.graph))
