@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import pytest
 import torch
@@ -112,7 +113,7 @@ def test_each_rule_that_matched_is_a_step_between_two_graphs(mode):
     steps = [step for step in deep(mode=mode)["quant_finalize"].steps if step.rule]
     names = {rule.name for rule in deep(mode=mode).rules if rule.mode == mode}
     assert {step.rule for step in steps} <= names
-    for one, other in zip(steps, steps[1:], strict=False):
+    for one, other in itertools.pairwise(steps):
         assert one.after is other.before or one.name != other.name
     for step in steps:
         made = [name for event in step.events for name in event.values]
@@ -140,7 +141,7 @@ def test_a_failed_pass_keeps_what_it_said():
     with pytest.raises(RuntimeError):
         run.run()
     assert run.recording.error is not None
-    assert [step.name for step in run.recording["insert_observers"].steps][0] == "qconfig"
+    assert run.recording["insert_observers"].steps[0].name == "qconfig"
 
 
 def test_a_log_that_would_be_too_large_is_left_out_and_that_is_said():
@@ -157,9 +158,7 @@ def test_a_log_of_another_form_costs_its_steps_and_nothing_else(monkeypatch):
     monkeypatch.setattr(run_log, "inner_steps", fail)
     recording = session("mlp", deep=True).run()
     assert recording.error is None
-    assert any("could not be read: KeyError('odd')" in m for m in recording["dce"].messages) or any(
-        "could not be read: KeyError('odd')" in m for m in recording["quant_finalize"].messages
-    )
+    assert any("could not be read" in said for said in recording["quant_finalize"].messages)
 
 
 def test_recordings_that_are_not_deep_have_no_steps():

@@ -83,9 +83,14 @@ def test_what_was_cut_is_said_and_nothing_else_is_lost(capfd):
 
 def test_it_is_put_back_after_an_error(capfd):
     said = Said()
-    with pytest.raises(KeyError), listening(Listener(), OPTIONS, said):
-        propagate()
-        raise KeyError("x")
+
+    def fail() -> None:
+        with listening(Listener(), OPTIONS, said):
+            propagate()
+            raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        fail()
     propagate()
     os.write(2, b"after\n")
     assert len(said.entries) == 1
