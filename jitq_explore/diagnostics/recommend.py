@@ -2,7 +2,7 @@
 
 Gains are in dB of SQNR at the value itself, for its typical values: where one batch, or one value
 in a thousand, spoils a range, the sums of squares over everything would be those of the outliers
-alone, and any range that keeps these would look good.
+alone, and any range that keeps these would look good. What no observer cures is left in float.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jitq_explore.snapshots.changes import Change, choice_like
+from jitq_explore.diagnostics.keep_float import kept_float
+from jitq_explore.diagnostics.recommendation import MIN_GAIN, Recommendation
+from jitq_explore.snapshots.changes import choice_like
 from jitq_explore.snapshots.grid import bin_edges
 from jitq_explore.snapshots.observations import Observation, observations
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
@@ -31,9 +33,6 @@ from jitq_explore.snapshots.what_if import (
 
 FEW = 8
 """More than these nobody tries one by one."""
-
-MIN_GAIN = 3.0
-"""dB; half a bit. Less is within what another calibration batch would change."""
 
 OUTLIER_SHARE = 1e-3
 """Values rarer than these may be outliers: more are a part of what the value is."""
@@ -59,21 +58,6 @@ when the data changes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recommendation:
-    """One change, why, and the dB that it is predicted to gain at the value.
-
-    `low` and `high` bound the typical values that the prediction is about.
-    """
-
-    seen: Observation
-    change: Change
-    reason: str
-    gain: float
-    low: float = -np.inf
-    high: float = np.inf
-
-
-@dataclass(frozen=True, slots=True)
 class _Typical:
     """The part of a histogram that a range should be made for, and what spoils the range."""
 
@@ -89,7 +73,8 @@ def recommendations(recording: Recording) -> tuple[Recommendation, ...]:
             key = (each.change.modules, seen.role)
             if each.gain >= MIN_GAIN and (key not in found or found[key].gain < each.gain):
                 found[key] = each
-    return tuple(sorted(found.values(), key=lambda each: -each.gain)[:FEW])
+    everything = [*found.values(), *kept_float(recording, found.values())]
+    return tuple(sorted(everything, key=lambda each: -each.gain)[:FEW])
 
 
 def count_unjudged(recording: Recording) -> int:
@@ -135,6 +120,8 @@ def _better_range(recording: Recording, seen: Observation) -> Iterator[Recommend
     if histogram is None:
         return
     typical = _typical(histogram, seen.reading)
+    if not typical.reason and np.count_nonzero(typical.histogram.counts) < FEWEST_BINS:
+        return
     best = _best(list(_candidates(recording, seen, typical.histogram)))
     if best is None:
         return
