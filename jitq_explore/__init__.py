@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jitq_explore.capture.sensitivity import sensitivity as sensitivity
     from jitq_explore.capture.session import Session as Session
     from jitq_explore.capture.turn import Stopped as Stopped
+    from jitq_explore.catalogue import fusion_rules as fusion_rules
     from jitq_explore.costing import cost_table as cost_table
     from jitq_explore.exploring import explore as explore
     from jitq_explore.recommending import recommend as recommend
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.diff import GraphDiff as GraphDiff
     from jitq_explore.snapshots.graph import Graph as Graph
     from jitq_explore.snapshots.lineage import lineage as lineage
+    from jitq_explore.snapshots.made_by import rule_of as rule_of
     from jitq_explore.snapshots.recording import Recording as Recording
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
     from jitq_explore.snapshots.what_if import WhatIf as WhatIf
@@ -59,6 +61,7 @@ _HOMES = {
     "diff": "views.show",
     "diff_graphs": "views.show",
     "explore": "exploring",
+    "fusion_rules": "catalogue",
     "lineage": "snapshots.lineage",
     "lineage_table": "views.lineage_table",
     "load": "snapshots.archive",
@@ -72,6 +75,7 @@ _HOMES = {
     "read_graph": "capture.read_graph",
     "recommend": "recommending",
     "record": "capture.recorder",
+    "rule_of": "snapshots.made_by",
     "save": "snapshots.archive",
     "sensitivity": "capture.sensitivity",
     "stage_table": "views.tables",
@@ -93,6 +97,7 @@ __all__ = [
     "diff",
     "diff_graphs",
     "explore",
+    "fusion_rules",
     "lineage",
     "lineage_table",
     "load",
@@ -106,6 +111,7 @@ __all__ = [
     "read_graph",
     "recommend",
     "record",
+    "rule_of",
     "save",
     "sensitivity",
     "stage_table",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from jitq_explore.snapshots.recording import Recording, StageRecord
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.plots import plot_tabs
+from jitq_explore.views.answers.steps import outline
 from jitq_explore.views.answers.tables import tabs
 from jitq_explore.views.answers.wording import counted, duration, plural, readable
 from jitq_explore.views.boxes import SIGNS, Status
@@ -90,7 +91,7 @@ def _stage(book: Book, page: Page) -> dict[str, object]:
         "findings": 0,
         "only": page.only,
         "canAccept": record is not None and _can_be_accepted(record),
-        "steps": [step.name for step in record.steps] if record is not None else [],
+        "steps": outline(record.steps) if record is not None else [],
     }
 
 
