@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from jitq_explore.capture.session import Session as Session
     from jitq_explore.capture.turn import Stopped as Stopped
     from jitq_explore.costing import cost_table as cost_table
+    from jitq_explore.diagnostics.diagnose import diagnose as diagnose
+    from jitq_explore.diagnostics.findings import Finding as Finding
+    from jitq_explore.diagnostics.findings import Findings as Findings
     from jitq_explore.exploring import explore as explore
     from jitq_explore.recommending import recommend as recommend
     from jitq_explore.snapshots.archive import load as load
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from jitq_explore.views.tables import stage_table as stage_table
 
 _HOMES = {
+    "Finding": "diagnostics.findings",
+    "Findings": "diagnostics.findings",
     "Graph": "snapshots.graph",
     "GraphDiff": "snapshots.diff",
     "Recording": "snapshots.recording",
@@ -52,6 +57,7 @@ _HOMES = {
     "channel_table": "views.tables",
     "compare": "capture.numerics",
     "cost_table": "costing",
+    "diagnose": "diagnostics.diagnose",
     "diff": "views.show",
     "diff_graphs": "views.show",
     "explore": "exploring",
@@ -72,6 +78,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Finding",
+    "Findings",
     "Graph",
     "GraphDiff",
     "Recording",
@@ -82,6 +90,7 @@ __all__ = [
     "channel_table",
     "compare",
     "cost_table",
+    "diagnose",
     "diff",
     "diff_graphs",
     "explore",
