@@ -197,13 +197,11 @@ class Examiner:
         state = snapshot.by_path.get(origin.module_path)
         if state is None:
             return ""
-        for frame in origin.frames[1:]:
-            for method in state.methods:
-                text = snapshot.texts.get((state.class_group, method), "")
-                name = _called_at(text, frame)
-                if name:
-                    return name
-        return ""
+        # A trace keeps no line of the call, and none but its own line of what was called.
+        frames = origin.frames[1:] or ("",)
+        texts = [snapshot.texts.get((state.class_group, name), "") for name in state.methods]
+        names = (_called_at(text, frame) for text in texts for frame in frames)
+        return next(filter(None, names), "")
 
     def origins(self, node: Node) -> list[Node]:
         """The nodes that it was, in the graph that torch's passes decided on."""
@@ -356,6 +354,9 @@ class Examiner:
         """The op that makes a value, looked for inside of branches and loops, and that value."""
         while True:
             maker = self.graph.producers.get(value)
+            if maker is not None and maker.kind in ("prim::ListUnpack", "prim::TupleUnpack"):
+                value = maker.inputs[0]
+                continue
             if maker is None or maker.kind not in ("prim::If", "prim::Loop"):
                 return maker, value
             settled = settled_branch(self.graph, value)
