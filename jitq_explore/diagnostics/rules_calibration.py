@@ -67,7 +67,7 @@ def never_calibrated(recording: Recording) -> Iterator[Finding]:
         "weights are observed during calibration too: without their channels' scales they cannot "
         "be packed, and the model fails when it is run"
         if per_channel
-        else "torch makes up a scale of 1 for every value, without a word: the output is (nearly) zero"
+        else "torch makes up a scale of 1 for every value, silently: the output is nearly zero"
     )
     yield Finding(
         rule="uncalibrated_per_channel" if per_channel else "uncalibrated",

@@ -13,7 +13,6 @@ from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.domains import Domain
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Graph, Node, attribute_path, constant_value
-from jitq_explore.snapshots.observations import observing_stage
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
 
@@ -48,26 +47,24 @@ def norm_kept(recording: Recording) -> Iterator[Finding]:
 
 def prepared_twice(recording: Recording) -> Iterator[Finding]:
     """Two observers on one value."""
-    stage = observing_stage(recording)
-    if stage is None:
-        return
-    graph = stage.after.graph()
-    for node in graph.nodes:
-        maker = graph.producers.get(node.inputs[0]) if node.is_observer else None
-        if maker is None or not maker.is_observer:
-            continue
-        finding = Finding(
-            rule="prepared_twice",
-            severity=ERROR,
-            title="the model was prepared twice",
-            why="each observer gets quantize and dequantize nodes of its own: values are rounded "
-            "twice, and weights are packed anew at every call",
-            evidence=f"{node.attributes['observer']} observes what {maker.attributes['observer']} "
-            "hands on",
-            remedy="Call prepare_jit once, on the float model.",
-        )
-        yield at_node(recording, finding, node, stage.name)
-        return
+    for stage in recording:
+        graph = stage.after.graph()
+        for node in graph.nodes:
+            maker = graph.producers.get(node.inputs[0]) if node.is_observer else None
+            if maker is None or not maker.is_observer:
+                continue
+            finding = Finding(
+                rule="prepared_twice",
+                severity=ERROR,
+                title="the model was prepared twice",
+                why="each observer gets quantize and dequantize nodes of its own: values are "
+                "rounded twice, and weights are packed anew at every call",
+                evidence=f"{node.attributes['observer']} observes what "
+                f"{maker.attributes['observer']} hands on",
+                remedy="Call prepare_jit once, on the float model.",
+            )
+            yield at_node(recording, finding, node, stage.name)
+            return
 
 
 def unpacked_weights(recording: Recording) -> Iterator[Finding]:
@@ -174,13 +171,19 @@ def left_in_float(recording: Recording) -> Iterator[Finding]:
             title=f"{plural(len(members), 'op')} left in float: {', '.join(kinds[:4])}"
             + (", …" if len(kinds) > 4 else ""),
             why=root.text,
-            evidence=examiner.nearest(node),
+            evidence=examiner.nearest(node) or _untouched(recording, members),
             remedy=root.remedy,
             module=root.module,
         )
         located = at_node(recording, finding, node, last_name(recording), root.module)
         own = (each.source for each in examiner.origins(node) if each.source)
         yield replace(located, source=next(own, located.source))
+
+
+def _untouched(recording: Recording, members: list[tuple[Node, Reason]]) -> str:
+    names = [f"%{node.outputs[0]} = {node.kind}" for node, _ in members[:3]]
+    more = ", …" if len(members) > len(names) else ""
+    return f"still there after {last_name(recording)!r}: {', '.join(names)}{more}"
 
 
 def _severity(recording: Recording, cause: str, kinds: list[str]) -> Severity:
@@ -348,15 +351,15 @@ def binary_max(recording: Recording) -> Iterator[Finding]:
         if node.kind not in ("aten::max", "aten::min") or len(node.inputs) != 2:
             continue
         domains = [examiner.domains.get(name) for name in node.inputs]
-        if domains.count(Domain.QUANTIZED) < 2:
+        if Domain.QUANTIZED not in domains:
             continue
         finding = Finding(
             rule="binary_max",
             severity=ERROR,
-            title=f"{node.kind} of two quantized tensors cannot be run",
+            title=f"{node.kind} of two tensors, one of them quantized, cannot be run",
             why="torch takes it for the maximum of one tensor, which runs on quantized values; "
             "that of two does not",
-            evidence="both inputs are quantized",
+            evidence="inputs: " + ", ".join(map(str, domains)),
             remedy=f"Use torch.{node.kind[6:]}imum, which stays in float.",
         )
         yield at_node(recording, finding, node, last_name(recording))

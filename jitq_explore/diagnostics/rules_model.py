@@ -24,6 +24,9 @@ ATTENTION = frozenset(
 )
 """Classes whose scripted form kills `insert_observers` (torch 2.13, every run)."""
 
+UNSEEN = ("prim::Loop", "prim::fork")
+"""Kinds of nodes into whose blocks torch's passes do not look."""
+
 _TRAINING_INPUT = {"aten::batch_norm": 5, "aten::dropout": 2, "aten::dropout_": 2}
 """Kind -> which of its inputs says that it is in training mode."""
 
@@ -39,12 +42,12 @@ def shared_classes(recording: Recording) -> Iterator[Finding]:
         yield Finding(
             rule="shared_class",
             severity=WARNING if survived else ERROR,
-            title=f"{', '.join(map(repr, kept))} cannot be reached, and shares its TorchScript "
-            f"class with {reached!r}",
-            why="insert_observers gives the reached module observers, and the other, of the same "
-            "class, none: reading these ends the process now and then (13 of 60 runs)",
+            title=f"{', '.join(map(repr, kept))} is out of the reach of torch's passes, and shares "
+            f"its TorchScript class with {reached!r}",
+            why="insert_observers gives observers to the module that it comes to, and none to the "
+            "other one of the same class: it ends the process at times, or in every run",
             evidence=f"class {recording.input.module(reached).class_name}",
-            remedy="Leave the unreached ones out: "
+            remedy="Leave those out that are not reached: "
             + ", ".join(f"qconfig_dict[{path!r}] = None" for path in kept),
             module=kept[0],
             change=Change(tuple(kept), keep_float=True),
@@ -56,11 +59,12 @@ def unreached_sharers(
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """(a reached module, the unreached ones of its TorchScript class) for each such class.
 
-    Only classes that get observers count: those that compute something that can be quantized.
+    Out of reach is what is never called, or in loops and forks alone, where torch's passes do not
+    look. Only classes that get observers count: those that compute what can be quantized.
     """
     if method not in snapshot.method_names:
         return ()
-    reached = {path for path, _ in reached_methods(snapshot, method)}
+    reached = {path for path, _ in reached_methods(snapshot, method, UNSEEN)}
     groups: dict[str, list[ModuleState]] = {}
     for module in snapshot.modules:
         if not module.is_observer and "forward" in module.methods:

@@ -82,7 +82,7 @@ def failed(recording: Recording) -> Iterator[Finding]:
         title=f"the stage {stage.name!r} ended with {error.type}",
         why=known[1] if known else "torch says what is in the evidence",
         evidence=lines[-1].strip() if lines else error.type,
-        remedy=known[2] if known else "See the stage's traceback.",
+        remedy=known[2] if known else "See the error's message and traceback.",
         stage=stage.name,
     )
 
