@@ -109,6 +109,11 @@ class Examiner:
         """Whether values are observed in this graph: nothing is quantized yet."""
         return any(node.is_observer for node in self.graph.nodes)
 
+    @property
+    def is_where_it_failed(self) -> bool:
+        """Whether the run ended here with an error."""
+        return self.recording.error is not None and self.index == self.tracker.last
+
     def later(self, node: Node) -> tuple[Examiner, Node] | None:
         """The same node in the first graph that has quantize nodes, and who answers for it there.
 
@@ -176,10 +181,13 @@ class Examiner:
 
     def _of_the_run(self) -> Reason | None:
         """What holds for every op of the graph."""
-        error = self.recording.error
-        if error is not None and self.index == self.tracker.last:
-            stage = self.recording.stages[-1].name
-            return Reason("failed", f"the run ended with an error in {stage!r}: {error}")
+        if self.is_where_it_failed:
+            stage = self.recording.stages[-1]
+            return Reason(
+                "failed",
+                f"the run ended with an error in {stage.name!r}: {stage.error}",
+                "Cure the error: see jq.diagnose(recording).",
+            )
         done = [base_name(name) for name in self.tracker.names[: self.index + 1]]
         prepared = any(name in PREPARES for name in done)
         if not prepared and any(name in CONVERTS for name in done):

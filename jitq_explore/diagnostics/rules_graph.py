@@ -8,7 +8,7 @@ from dataclasses import replace
 from jitq_explore.diagnostics.causes import CONVERTS, Examiner, Reason, base_name, float_ops
 from jitq_explore.diagnostics.findings import ERROR, INFO, WARNING, Finding, Severity
 from jitq_explore.diagnostics.located import at_node, has_run, last_name, plural
-from jitq_explore.diagnostics.op_kinds import INSTEAD
+from jitq_explore.diagnostics.op_kinds import INSTEAD, is_tensor
 from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.domains import Domain
 from jitq_explore.snapshots.endings import is_kernel
@@ -18,6 +18,13 @@ from jitq_explore.snapshots.recording import Recording
 
 _UNEXPECTED = frozenset({"in_loop", "in_fork", "in_function", "no_match"})
 """Causes for which an op that has a kernel stays float though a QConfig is meant for it."""
+
+READS_CONTENTS = frozenset(
+    f"aten::{name}"
+    for name in ("Bool", "Int", "Float", "item", "ScalarImplicit", "IntImplicit", "FloatImplicit",
+                 "equal", "allclose", "is_nonzero", "tolist")
+)  # fmt: skip
+"""Kinds that make a number of what a tensor holds. Others ask for its shape, device or dtype."""
 
 _SAID_ELSEWHERE = frozenset({"not_prepared", "failed", "not_yet", "debug", "training"})
 """Causes that hold for the whole run, which have rules of their own."""
@@ -134,7 +141,7 @@ def _maker_of(graph: Graph, dequantize: Node) -> Node | None:
 
 
 def _quantized_behind(graph: Graph, value: str) -> Node | None:
-    """The first dequantize that a value depends on."""
+    """The first dequantize whose contents a value depends on."""
     waiting, seen = [value], {value}
     while waiting:
         maker = graph.producers.get(waiting.pop(0))
@@ -144,10 +151,18 @@ def _quantized_behind(graph: Graph, value: str) -> Node | None:
             if attribute_path(graph, maker.inputs[0]) is None:
                 return maker
             continue
-        new = [name for name in maker.inputs if name not in seen]
+        new = [name for name in _decided_by(graph, maker) if name not in seen]
         seen.update(new)
         waiting.extend(new)
     return None
+
+
+def _decided_by(graph: Graph, node: Node) -> list[str]:
+    """The values whose contents a node's result depends on: not those that it asks for shapes."""
+    inner = [name for block in node.blocks for name in graph.blocks[block].outputs]
+    if node.kind in READS_CONTENTS or any(is_tensor(graph, name) for name in node.outputs):
+        return [*node.inputs, *inner]
+    return [name for name in (*node.inputs, *inner) if not is_tensor(graph, name)]
 
 
 def left_in_float(recording: Recording) -> Iterator[Finding]:
@@ -163,7 +178,8 @@ def left_in_float(recording: Recording) -> Iterator[Finding]:
     for (cause, _), members in groups.items():
         if cause in _SAID_ELSEWHERE:
             continue
-        node, root = members[0]
+        # The one that could have had a kernel says most.
+        node, root = next((each for each in members if each[0].kind in QUANTIZABLE), members[0])
         kinds = list(dict.fromkeys(each.kind for each, _ in members))
         finding = Finding(
             rule=f"float_{cause}",
