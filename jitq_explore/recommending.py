@@ -5,10 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from jitq_explore.diagnostics.recommend import recommendations
-from jitq_explore.snapshots.observations import observations
+from jitq_explore.diagnostics.recommend import count_unjudged, recommendations
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.snapshots.settling import histogram_of
 from jitq_explore.views.recommendation_table import recommendation_table
 
 if TYPE_CHECKING:
@@ -50,11 +48,7 @@ def recommend(session_or_recording: Session | Recording, inputs: Any = None) -> 
 
 
 def _warn_without_histograms(recording: Recording) -> None:
-    blind = sum(
-        1
-        for seen in observations(recording)
-        if seen.role == "activation" and seen.reading.scale and histogram_of(seen.reading) is None
-    )
+    blind = count_unjudged(recording)
     if blind:
         warnings.warn(
             f"{blind} activations have no histogram and were not judged: "

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jitq_explore.capture.batches import checked_batches
+from jitq_explore.capture.batches import checked_batches, count_batches
 from jitq_explore.capture.error_sums import ErrorSums, OwnSums, real
 from jitq_explore.capture.interpret import Event, InterpreterError, Program, Rounds
 from jitq_explore.capture.session import Session
+from jitq_explore.capture.turn import Turn
 from jitq_explore.snapshots.counterparts import Counterpart, Counterparts, Recipe
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.snapshots.lineage import source_of
@@ -31,6 +32,9 @@ from jitq_explore.snapshots.numerics import (
 )
 from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import INPUT
+
+COMPARE = "compare"
+"""What a session that is being measured is said to be doing."""
 
 _ROUNDING = 1e-10
 """Of a value's energy: what an error of less is counted as made here, without a second look."""
@@ -52,17 +56,18 @@ def compare(session: Session, inputs: Any, stages: Sequence[str] | None = None) 
 
     ValueError where nothing has run yet, for a stage that cannot be run, and for inputs that the
     float model does not take; it names the batch. RuntimeError while another thread runs the
-    session.
+    session. Stopped by `session.stop()`, the batches that were measured count.
     """
     names = _checked_stages(session, stages)
     with (
-        session.measured(),
+        session.measured() as turn,
         torch.no_grad(),
         torch.random.fork_rng(devices=[]),
         collector_paused(),
     ):
-        result = _Comparison(session, names).run(inputs)
-    session.store(result)
+        turn.begin(COMPARE)
+        result = _Comparison(session, names).run(inputs, turn)
+        session.store(result)
     return result
 
 
@@ -317,11 +322,14 @@ class _Comparison:
         self.schema = session.live(INPUT).module._get_method(self.program.method).schema
         self.releases = self._releases()
 
-    def run(self, inputs: Any) -> Comparison:
-        count = 0
+    def run(self, inputs: Any, turn: Turn) -> Comparison:
+        count, total = 0, count_batches(inputs)
         for arguments in checked_batches(inputs, self.schema):
             self.run_batch(count, arguments)
             count += 1
+            turn.fed(COMPARE, count, total)
+            if turn.is_to_stop:
+                break
         if not count:
             raise ValueError("no inputs: give a batch, or an iterable of some that is not used up")
         lanes = self.lanes

@@ -18,6 +18,7 @@ from jitq_explore.capture.collect import Collector
 from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.hush import kept_warnings
 from jitq_explore.capture.interpret import LiveModel
+from jitq_explore.capture.jit_log import LOG_BYTES, Listener, left_by
 from jitq_explore.capture.qconfig_changes import changed, with_observers
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
@@ -59,6 +60,8 @@ class _Plan:
     engine: str | None = None
     progress: bool = True
     histograms: bool = False
+    deep: bool = False
+    log_bytes: int = LOG_BYTES
 
     @property
     def quant_type(self) -> QuantType:
@@ -116,6 +119,8 @@ class Session:
         engine: str | None = None,
         progress: bool = True,
         histograms: bool = False,
+        deep: bool = False,
+        log_bytes: int = LOG_BYTES,
     ) -> Session:
         """Post-training static quantization, as torch's `quantize_jit` does it.
 
@@ -126,6 +131,10 @@ class Session:
         is collected beside every observer that keeps none, and the ends of every tensor that any is
         shown: `ObserverReading.collected`, `.batch_minimum`, `.batch_maximum`. `run_fn` is then
         given a twin of the observed model; the results are the same to the bit.
+
+        With `deep` the C++ passes' own log is heard: each record has inner `steps` then, and the
+        recording the fusion `rules` of this torch. The model is the same to the bit. A pass whose
+        log would be, or is, larger than `log_bytes` has fewer steps; its messages say so.
 
         Ctrl-C in `run_fn`, or `stop`, ends the calibration and is raised; the observers keep what
         they have seen. Then `accept_calibration` takes that, `step` and `run` go on with it,
@@ -141,6 +150,7 @@ class Session:
             _Plan(
                 "static", qconfig_dict, run_fn, run_args, debug, preserved_attrs,
                 engine=engine, progress=progress, histograms=histograms,
+                deep=deep, log_bytes=log_bytes,
             ),
         )  # fmt: skip
 
@@ -153,14 +163,17 @@ class Session:
         debug: bool = False,
         preserved_attrs: Sequence[str] | None = None,
         engine: str | None = None,
+        deep: bool = False,
+        log_bytes: int = LOG_BYTES,
     ) -> Session:
         """Dynamic quantization, as torch's `quantize_dynamic_jit` does it: no calibration.
 
         The parameters and errors are those of `static`.
         """
         plan = _Plan(
-            "dynamic", qconfig_dict, debug=debug, preserved_attrs=preserved_attrs, engine=engine
-        )
+            "dynamic", qconfig_dict, debug=debug, preserved_attrs=preserved_attrs, engine=engine,
+            deep=deep, log_bytes=log_bytes,
+        )  # fmt: skip
         return cls(model, plan)
 
     @classmethod
@@ -173,12 +186,15 @@ class Session:
         inputs: torch.Tensor | Sequence[Any] | None = None,
         debug: bool = False,
         engine: str | None = None,
+        deep: bool = False,
+        log_bytes: int = LOG_BYTES,
     ) -> Session:
         """On-device dynamic quantization of one method.
 
         With `inputs` (the method's arguments: a tensor, or a tuple of them) what happens on the
         device is run as well: `reset_observers`, `observe`, `quantize` (which empties the float
-        weights of the session's own copy) and `quantized_run`.
+        weights of the session's own copy) and `quantized_run`. `deep` and `log_bytes` are those of
+        `static`.
         """
         if isinstance(inputs, Mapping):
             raise TypeError(
@@ -192,6 +208,8 @@ class Session:
             method_name=method_name,
             inputs=None if arguments is None else tuple(arguments),
             engine=engine,
+            deep=deep,
+            log_bytes=log_bytes,
         )
         return cls(model, plan)
 
@@ -411,13 +429,14 @@ class Session:
         return self._live_now()
 
     @contextlib.contextmanager
-    def measured(self) -> Iterator[None]:
+    def measured(self) -> Iterator[Turn]:
         """While open, its models may be run: no stage begins, the quantized backend is its own.
 
+        What it yields is to be told how far the measuring is, and knows whether it was stopped.
         RuntimeError while another thread runs the session.
         """
         with self._turn.taken(), engine_in_force(self._plan.engine):
-            yield
+            yield self._turn
 
     def store(self, numerics: Comparison) -> None:
         """Put what was measured into the recording."""
@@ -446,7 +465,7 @@ class Session:
                 preserved_attrs=tuple(plan.preserved_attrs or ()),
                 warnings=tuple(self._warnings),
             )
-        self._log = RunLog(recording, taker)
+        self._log = RunLog(recording, taker, Listener(plan.log_bytes) if plan.deep else None)
         self._kept: dict[str, LiveModel] = {}
 
     def _check_can_go_on(self) -> None:
@@ -472,10 +491,17 @@ class Session:
             # This pass shows the weights to their observers and removes these in one go.
             rehearsed = rehearse_weights(self._module, self.recording.last)
         self._module = self._log.watch(
-            stage.name, lambda watched: stage.apply(self._module, self._options), read
+            stage.name, lambda watched: self._apply(stage, watched), read
         )
         if stage.name in KEPT_LIVE:
             self._kept[stage.name] = self._live_now()
+
+    def _apply(self, stage: Stage, watched: Watched) -> ScriptModule:
+        given = self._module
+        made = stage.apply(given, self._options)
+        if self._plan.deep:
+            watched.said.left = left_by(stage.name, given)
+        return made
 
     def _live_now(self) -> LiveModel:
         last = self.recording.last
@@ -514,9 +540,7 @@ class Session:
             progress=plan.progress,
             collector=Collector(self.recording.last) if plan.histograms else None,
             turn=self._turn,
-            told=lambda done, total: self._turn.tell(
-                lambda watcher: watcher.fed(CALIBRATE, done, total)
-            ),
+            told=lambda done, total: self._turn.fed(CALIBRATE, done, total),
         )
 
     def _run_on_device(self, name: str) -> None:

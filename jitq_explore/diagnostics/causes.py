@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from jitq_explore.diagnostics.making import nearest_rule
+from jitq_explore.diagnostics.nearest import nearest_rule
 from jitq_explore.diagnostics.op_kinds import (
     FOLLOWS_INPUTS,
     INSTEAD,

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jitq_explore.diagnostics.causes import Examiner, Reason
-from jitq_explore.diagnostics.making import rule_of
 from jitq_explore.diagnostics.op_kinds import MOVES_DATA, ON_QUANTIZED, is_compute
 from jitq_explore.snapshots.deciding import QUANTIZABLE
 from jitq_explore.snapshots.domains import Domain
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.lineage import spot_of
+from jitq_explore.snapshots.made_by import rule_of
 from jitq_explore.snapshots.printable import printable
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
@@ -118,7 +118,8 @@ def _kernel(examiner: Examiner, node: Node) -> _Told:
     origins = [examiner.tracker.node(each) for each in examiner.tracker.origins(spot)]
     kinds = " + ".join(each.kind for each in origins if each.kind.startswith("aten::"))
     stands_for = f"a quantized kernel in place of {kinds}" if kinds else "a quantized kernel"
-    rule = rule_of(examiner.recording, node, [each.kind for each in origins])
+    ends = [end for end in examiner.tracker.ends(spot) if is_kernel(examiner.tracker.node(end))]
+    rule = rule_of(examiner.recording, ends[0].node_id) if ends else None
     if rule is None:
         return _Told("quantized", stands_for)
     reason = Reason("rule", f"torch's rule {rule.name!r} matched")

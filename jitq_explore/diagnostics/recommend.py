@@ -84,6 +84,15 @@ def recommendations(recording: Recording) -> tuple[Recommendation, ...]:
     return tuple(sorted(found.values(), key=lambda each: -each.gain)[:FEW])
 
 
+def count_unjudged(recording: Recording) -> int:
+    """How many activations were quantized of which no histogram tells whether their range fits."""
+    return sum(
+        1
+        for seen in observations(recording)
+        if seen.role == "activation" and seen.reading.scale and histogram_of(seen.reading) is None
+    )
+
+
 def _for_value(recording: Recording, seen: Observation) -> Iterator[Recommendation]:
     try:
         present_grids(seen.reading)

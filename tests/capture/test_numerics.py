@@ -20,6 +20,7 @@ from torch.ao.quantization import (
 
 import jitq_explore as jq
 from jitq_explore.capture import numerics
+from jitq_explore.capture.replay import Call
 from jitq_explore.demo import DigitsNet
 
 
@@ -372,6 +373,46 @@ def test_stages_that_cannot_be_compared():
     on_device.run(until="quant_finalize_method")
     with pytest.raises(ValueError, match="cannot run"):
         jq.compare(on_device, torch.zeros(3, 6), "quant_finalize_method")
+
+
+class StopAfterTwo:
+    """Watches a session, and stops it."""
+
+    def __init__(self, run: jq.Session) -> None:
+        self.run, self.heard = run, []
+        run.watch(self)
+
+    def began(self, stage: str) -> None:
+        self.heard.append(stage)
+
+    def fed(self, stage: str, done: int, total: int | None) -> None:
+        self.heard.append((done, total))
+        if done == 2:
+            self.run.stop()
+
+    def ended(self) -> None:
+        self.heard.append("ended")
+
+    def rested(self) -> None:
+        self.heard.append("rested")
+
+
+def test_stopped_what_was_measured_counts():
+    run = session("mlp")
+    run.run()
+    watcher = StopAfterTwo(run)
+    found = jq.compare(run, NETS["mlp"].inputs(5))
+    assert found.batches == run.recording.numerics.batches == 2
+    assert watcher.heard == ["compare", (1, 5), (2, 5), "ended", "rested"]
+
+
+def test_arguments_may_be_given_by_name():
+    run = session("two_inputs")
+    run.run()
+    batches = NETS["two_inputs"].inputs(2)
+    names = [arg.name for arg in run.module.forward.schema.arguments[1:]]
+    named = [Call((), dict(zip(names, batch, strict=True))) for batch in batches]
+    assert jq.compare(run, named) == jq.compare(run, batches)
 
 
 def _is_batch(value: object) -> bool:

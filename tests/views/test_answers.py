@@ -35,7 +35,9 @@ RUNS = (
     ("mlp", "scripted", "on_device"),
 )
 PAIRS = ("static and dynamic", "two qconfigs")
-TABLES = ("observers", "quant_nodes", "lineage", "stages")
+TABLES = (
+    "observers", "quant_nodes", "lineage", "numerics", "calibration", "recommendations", "stages",
+)  # fmt: skip
 SIDES = ("union", "before", "after")
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -77,7 +79,7 @@ def test_the_run_says_what_became_of_each_stage(run):
     found = ask(answers(run), "run")
     assert set(found) == {
         "title", "facts", "runs", "live", "busy", "stages", "toCome", "qconfig", "qconfigChoices",
-        "tabs",
+        "tabs", "canCompare", "earlier", "measured",
     }  # fmt: skip
     assert found["stages"][0]["name"] == "input"
     assert [tab["name"] for tab in found["tabs"]] == list(TABLES)

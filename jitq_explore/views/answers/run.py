@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from jitq_explore.snapshots.recording import Recording, StageRecord
 from jitq_explore.views.answers.pages import Book, Page
+from jitq_explore.views.answers.plots import plot_tabs
 from jitq_explore.views.answers.tables import tabs
 from jitq_explore.views.answers.wording import counted, duration, plural, readable
 from jitq_explore.views.boxes import SIGNS, Status
@@ -24,7 +25,11 @@ def run(book: Book) -> dict[str, object]:
         "toCome": list(_to_come(newest)) if len(book.runs) == 1 else [],
         "qconfig": _qconfig(book),
         "qconfigChoices": [],
+        "canCompare": False,
+        "earlier": 0,
+        "measured": any(recording.numerics is not None for recording in book.runs),
         "tabs": tabs(book),
+        "plotTabs": plot_tabs(book),
     }
 
 
@@ -84,8 +89,14 @@ def _stage(book: Book, page: Page) -> dict[str, object]:
         "messages": list(counted(_messages(book, page))),
         "findings": 0,
         "only": page.only,
+        "canAccept": record is not None and _can_be_accepted(record),
         "steps": [step.name for step in record.steps] if record is not None else [],
     }
+
+
+def _can_be_accepted(record: StageRecord) -> bool:
+    """Whether it is an interrupted calibration that has seen something."""
+    return record.interrupted and record.error is not None and bool(record.batches)
 
 
 def _alone(page: Page, counts: Mapping[Status, int]) -> dict[str, str]:

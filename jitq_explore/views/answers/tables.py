@@ -12,18 +12,26 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from jitq_explore.diagnostics.recommend import count_unjudged, recommendations
+from jitq_explore.snapshots.observations import observations
+from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.answers.columns import COLUMNS
 from jitq_explore.views.answers.pages import AskError, Book, shown
 from jitq_explore.views.answers.whereabouts import (
     Whereabouts,
+    of_errors,
     of_observed_values,
     of_quant_nodes,
     of_stages,
+    of_values,
 )
-from jitq_explore.views.answers.wording import plain_number, plural
+from jitq_explore.views.answers.wording import number_text, plain_number, plural
+from jitq_explore.views.calibration_table import calibration_table
 from jitq_explore.views.lineage_table import lineage_table
+from jitq_explore.views.numerics_table import NUMERICS_COLUMNS, numerics_table
 from jitq_explore.views.printable import printable
+from jitq_explore.views.recommendation_table import recommendation_table
 from jitq_explore.views.tables import observer_table, quant_node_table, stage_table
 
 
@@ -33,7 +41,8 @@ class TableKind:
 
     `columns` are shown in that order, what is asked for most first. `key` tells which row of one
     run is which of another. `stage` is the column that names the stage a row belongs to, `bad` maps
-    a column to what tells that a cell of it is bad.
+    a column to what tells that a cell of it is bad. One that `is_slow` is made, and its rows
+    counted, when it is asked for.
     """
 
     name: str
@@ -46,12 +55,59 @@ class TableKind:
     key: tuple[str, ...]
     stage: str = ""
     bad: Mapping[str, Callable[[Any], bool]] | None = None
-    note: Callable[[pd.DataFrame], str] = lambda frame: ""
+    note: Callable[[Recording], str] = lambda recording: ""
+    is_slow: bool = False
 
 
-def _not_calibrated(frame: pd.DataFrame) -> str:
-    idle = int((~frame["calibrated"].astype(bool)).sum())
+def _not_calibrated(recording: Recording) -> str:
+    idle = sum(not seen.reading.calibrated for seen in observations(recording))
     return f"{plural(idle, 'observer')} not calibrated" if idle else ""
+
+
+def _measured(recording: Recording) -> pd.DataFrame:
+    if recording.numerics is None:
+        return pd.DataFrame(columns=list(NUMERICS_COLUMNS))
+    return numerics_table(recording)
+
+
+def _said_of_measuring(recording: Recording) -> str:
+    """What the model's output lost, and what was not counted."""
+    measured = recording.numerics
+    if measured is None:
+        return ""
+    sqnr = number_text(round(measured.output_sqnr(), 2))
+    said = [f"{plural(measured.batches, 'batch', 'batches')}: {sqnr} dB at the output"]
+    said += map(str, (*measured.branches, *measured.failures)[:_MOST_SAID])
+    more = len(measured.branches) + len(measured.failures) - _MOST_SAID
+    return "; ".join([*said, f"and {more} more like that"] if more > 0 else said)
+
+
+_MOST_SAID = 3
+
+
+def _of_tracks(recording: Recording) -> Sequence[Whereabouts]:
+    return of_values(recording, calibration_table(recording)["observer"])
+
+
+_recommended = once(recommendations)
+
+
+def _recommendation_table(recording: Recording) -> pd.DataFrame:
+    return recommendation_table(recording, _recommended(recording))
+
+
+def _of_recommendations(recording: Recording) -> Sequence[Whereabouts]:
+    return of_values(recording, (each.seen.reading.path for each in _recommended(recording)))
+
+
+def _not_judged(recording: Recording) -> str:
+    blind = plural(count_unjudged(recording), "activation")
+    if blind.startswith("0 "):
+        return ""
+    return (
+        f"{blind} not judged, as no histogram was kept: Session.static(…, histograms=True) "
+        "collects them"
+    )
 
 
 TABLES: tuple[TableKind, ...] = (
@@ -99,6 +155,50 @@ TABLES: tuple[TableKind, ...] = (
         key=("module", "value", "role"),
     ),
     TableKind(
+        name="numerics",
+        title="Numerics",
+        hint="What each op's value lost against the float model: made by the op itself, inherited "
+        "from its inputs, and in all. SQNR in dB: each 6 dB less is one bit less",
+        none="Not measured yet: jq.compare(session, inputs) runs the same inputs through the float "
+        "model and the quantized one.",
+        make=_measured,
+        where=of_errors,
+        columns=(
+            "stage", "module", "kind", "value", "own_sqnr", "sqnr", "inherited_sqnr",
+            "own_channel_sqnr", "saturated", "max_abs", "mean_abs", "cosine", "float_ops",
+            "elements", "batches", "source_line",
+        ),
+        key=("stage", "module", "kind", "value"),
+        stage="stage",
+        note=_said_of_measuring,
+    ),
+    TableKind(
+        name="calibration",
+        title="Calibration",
+        hint="How each observer's range grew, batch after batch",
+        none="No observer has seen a batch in this run so far.",
+        make=calibration_table,
+        where=_of_tracks,
+        columns=(
+            "module", "value", "role", "min", "max", "moved_by", "moved_percent", "converged_at",
+            "batches", "first_min", "first_max", "observer",
+        ),
+        key=("module", "value", "role"),
+    ),
+    TableKind(
+        name="recommendations",
+        title="What would help",
+        hint="The few changes of the qconfig that would gain most, as predicted; "
+        "jq.recommend(session) tries them",
+        none="Nothing that is predicted to gain 3 dB or more.",
+        make=_recommendation_table,
+        where=_of_recommendations,
+        columns=("value", "role", "modules", "predicted_gain", "reason", "write"),
+        key=("value", "role", "modules"),
+        note=_not_judged,
+        is_slow=True,
+    ),
+    TableKind(
         name="stages",
         title="Stages",
         hint="Every stage that has run: what it did to the graph, and how long it took",
@@ -142,8 +242,11 @@ def tabs(book: Book) -> list[dict[str, object]]:
     ]
 
 
-def _count(book: Book, kind: TableKind) -> int:
-    """How many rows there are. A table that cannot be made says why when it is asked for."""
+def _count(book: Book, kind: TableKind) -> int | None:
+    """How many rows there are, if that is known at once. A table that cannot be made says why when
+    it is asked for."""
+    if kind.is_slow and ("table", kind.name) not in book.kept:
+        return None
     try:
         rows = table(book, kind.name)["rows"]
     except Exception:
@@ -180,16 +283,16 @@ def _table(book: Book, kind: TableKind) -> dict[str, object]:
         columns += [
             _column(kind, column, each.frame, name) for each, name in zip(made, names, strict=True)
         ]
-    notes = (
-        kind.note(each.frame) + (name if len(made) > 1 else "")
+    notes = [
+        kind.note(each.recording) + name
         for each, name in zip(made, names, strict=True)
-        if kind.note(each.frame)
-    )
+        if kind.note(each.recording)
+    ]
     return {
         "name": kind.name,
         "title": kind.title,
         "hint": kind.hint,
-        "note": "; ".join(notes) if joined else kind.none,
+        "note": printable("; ".join(notes if joined else [kind.none, *notes])),
         "columns": columns,
         "rows": [_row(book, kind, made, row, shared, own, names) for row in joined],
     }

@@ -6,7 +6,8 @@ const TEXT_TABS = [
 ];
 
 /**
- * `on` is told: tab name, row (of a table), line {nodes, gone}, requantize {key, qconfig}, error text.
+ * `on` is told: tab name, row (of a table), line {nodes, gone}, requantize {key, qconfig}, compare,
+ * apply {recommended: number of a row}.
  */
 class Tabs {
   constructor(answers, on) {
@@ -41,7 +42,7 @@ class Tabs {
       { name: "messages", title: "Messages", hint: "Errors and warnings" },
       { name: "qconfig", title: "qconfig", hint: "What was asked to be quantized, and how" },
     ];
-    this.tabs = [...run.tabs, ...TEXT_TABS, ...fixed];
+    this.tabs = [...run.tabs, ...run.plotTabs, ...TEXT_TABS, ...fixed];
     const hadFocus = this.list.contains(document.activeElement);
     this.list.replaceChildren(...this.tabs.map((tab) => this.tab(tab)));
     if (hadFocus) this.list.querySelector(`[data-tab="${this.open}"]`)?.focus();
@@ -59,7 +60,7 @@ class Tabs {
       title: hint || null,
     });
     button.append(
-      make("span", { class: "jitq-badge", text: count === undefined ? "" : String(count) }),
+      make("span", { class: "jitq-badge", text: String(count ?? "") }),
     );
     return button;
   }
@@ -118,6 +119,9 @@ class Tabs {
     if (tab === "qconfig") return { element: await this.qconfig() };
     const isText = TEXT_TABS.some(({ name }) => name === tab);
     const key = isText ? `${tab} ${stage}` : tab;
+    const plots = this.run.plotTabs.find(({ name }) => name === tab);
+    if (plots && !this.views.has(key))
+      this.views.set(key, plotsOf(plots.plots, this.answers, this.on.row));
     if (!this.views.has(key)) {
       const answer = await (isText
         ? this.answers.get("text", { stage, what: tab })
@@ -138,7 +142,21 @@ class Tabs {
 
   made(isText, answer) {
     if (isText) return new TextView(answer, this.on.line);
-    return new TableView(answer, this.on.row, this.habits.get(answer.name));
+    const more = {
+      actions: answer.name === "numerics" && this.run.canCompare ? [this.compareButton()] : [],
+      tryOut:
+        answer.name === "recommendations" && this.run.canCompare && !this.run.runs
+          ? (recommended) => this.on.apply({ recommended })
+          : null,
+    };
+    return new TableView(answer, this.on.row, this.habits.get(answer.name), more);
+  }
+
+  compareButton() {
+    const again = this.run.measured ? " again" : "";
+    return makeButton(`Compare on the calibration data${again}`, () => this.on.compare(), {
+      title: "Run the calibration data through the float model and through every stage",
+    });
   }
 
   /** Mark the rows and lines of the selected nodes {nodes, gone} of the stage shown. */
