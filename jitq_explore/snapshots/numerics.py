@@ -109,6 +109,9 @@ class StageFailure:
     batch: int
     message: str
 
+    def __str__(self) -> str:
+        return f"batch {self.batch} cannot be run after {self.stage!r}: {self.message}"
+
 
 @dataclass(frozen=True)
 class Comparison:

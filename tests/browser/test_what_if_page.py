@@ -110,6 +110,15 @@ def test_a_file_says_what_takes_a_notebook(tab):
     expect(trial.get_by_text("it takes a notebook")).to_be_visible()
 
 
+def test_stages_and_tools_stand_in_a_line_each(tab):
+    """In as much room as a notebook has in a window of 1200 px."""
+    tab.set_viewport_size({"width": 1040, "height": 1000})
+    for things in (".jitq-cards > li", ".jitq-tools > *"):
+        tops = tab.locator(things).evaluate_all("all => all.map(each => each.offsetTop)")
+        assert len(tops) > 5
+        assert max(tops) - min(tops) < 10
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_and_panel_are_accessible(tab, scheme):
     tab.emulate_media(color_scheme=scheme)

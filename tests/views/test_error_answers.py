@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from runs import recorded, session
 
 import jitq_explore as jq
+from jitq_explore.snapshots.numerics import StageFailure
 from jitq_explore.snapshots.observations import observations
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.settling import OBSERVERS
@@ -66,10 +68,28 @@ def test_each_stage_shows_the_errors_that_tell_of_it(stage, told_by, conv):
 
 def test_what_was_not_measured_has_no_errors():
     assert ask("errors", recorded("residual"), stage="dce") == {
-        "stage": "", "bands": [50, 40, 30, 20, 10], "nodes": {},
+        "stage": "", "bands": [50, 40, 30, 20, 10], "nodes": {}, "before": None,
     }  # fmt: skip
     table = ask("table", recorded("residual"), name="numerics")
     assert "jq.compare(session, inputs)" in table["note"]
+
+
+def test_of_two_runs_each_has_its_own_errors():
+    about = Answers.of_pair(measured(), recorded("residual"))
+    found = about.answer("errors", {"stage": "dce"})
+    assert found["nodes"] == {}
+    before = [each["own"] for kind in found["before"].values() for each in kind.values()]
+    alone = ask("errors", stage="dce")["nodes"].values()
+    assert sorted(before) == sorted(each["own"] for each in alone)
+
+
+def test_what_could_not_be_run_is_said():
+    failed = StageFailure("dce", 1, "no such kernel")
+    numerics = replace(measured().numerics, outputs=(), failures=(failed,))
+    table = ask("table", replace(measured(), numerics=numerics), name="numerics")
+    assert table["note"] == (
+        "2 batches: no output; batch 1 cannot be run after 'dce': no such kernel"
+    )
 
 
 def test_a_row_of_the_numerics_leads_to_the_op_at_the_stages_it_tells_of():

@@ -85,7 +85,11 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, str]] = {
     ),
     ("calibration", "batches"): ("batches", "How many batches the calibration had"),
     ("", "modules"): ("change for", "The keys of the qconfig dict to change"),
-    ("", "predicted_gain"): ("gain (dB)", "SQNR that the value is predicted to gain"),
+    ("", "predicted_gain"): (
+        "gain (dB)",
+        "SQNR that the value is predicted to gain for its typical values: outliers, and one odd "
+        "batch, left out",
+    ),
     ("", "reason"): ("why, and what helps", "What is wrong, and the change that is proposed"),
     ("", "write"): ("write", "The Python that makes the changed qconfig dict"),
     ("stages", "batches"): ("batches", "How many calls of the model the calibration made"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from jitq_explore.snapshots.numerics import ErrorRow
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.views.answers.pages import Book, Page
+from jitq_explore.views.answers.pages import Book, Page, shown
 from jitq_explore.views.answers.whereabouts import of_errors, telling_stages
 from jitq_explore.views.answers.wording import plain_number
 
@@ -16,13 +16,28 @@ BANDS = (50, 40, 30, 20, 10)
 
 
 def errors(book: Book, stage: Page) -> dict[str, object]:
-    """The answer to "errors"; `stage` in it is the one whose errors are shown, "" for none."""
+    """The answer to "errors"; `stage` in it is the one whose errors are shown, "" for none.
+
+    Where two runs are compared, `nodes` are about the second, `before` about the first, whose nodes
+    are known by their partners, or by their own ids where they have none.
+    """
     recording, name = book.origin(stage.name, False)
     return {
         "stage": telling_stages(recording).get(name, ""),
         "bands": list(BANDS),
         "nodes": {node: _numbers(row) for node, row in _worst(recording, name).items()},
+        "before": _before(book, stage) if len(book.runs) > 1 and stage.only is None else None,
     }
+
+
+def _before(book: Book, page: Page) -> dict[str, dict[str, object]]:
+    """Of the first of two runs."""
+    first = book.runs[0]
+    found: dict[str, dict[str, object]] = {"nodes": {}, "gone": {}}
+    for node, row in _worst(first, page.name).items():
+        for where, ids in zip(found.values(), shown(book, page, first, [node]), strict=True):
+            where |= {each: _numbers(row) for each in ids}
+    return found
 
 
 def _worst(recording: Recording, stage: str) -> dict[str, ErrorRow]:

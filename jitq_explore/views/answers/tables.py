@@ -5,6 +5,7 @@ A further table is one more entry in `TABLES`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class TableKind:
     `columns` are shown in that order, what is asked for most first. `key` tells which row of one
     run is which of another. `stage` is the column that names the stage a row belongs to, `bad` maps
     a column to what tells that a cell of it is bad. One that `is_slow` is made, and its rows
-    counted, when it is asked for.
+    counted, when it is asked for. What is in the `wide` columns is long, and to be read.
     """
 
     name: str
@@ -61,6 +62,7 @@ class TableKind:
     bad: Mapping[str, Callable[[Any], bool]] | None = None
     note: Callable[[Recording], str] = lambda recording: ""
     is_slow: bool = False
+    wide: tuple[str, ...] = ()
 
 
 def _not_calibrated(recording: Recording) -> str:
@@ -79,8 +81,9 @@ def _said_of_measuring(recording: Recording) -> str:
     measured = recording.numerics
     if measured is None:
         return ""
-    sqnr = number_text(round(measured.output_sqnr(), 2))
-    said = [f"{plural(measured.batches, 'batch', 'batches')}: {sqnr} dB at the output"]
+    sqnr = measured.output_sqnr()
+    lost = "no output" if math.isnan(sqnr) else f"{number_text(round(sqnr, 2))} dB at the output"
+    said = [f"{plural(measured.batches, 'batch', 'batches')}: {lost}"]
     said += map(str, (*measured.branches, *measured.failures)[:_MOST_SAID])
     more = len(measured.branches) + len(measured.failures) - _MOST_SAID
     return "; ".join([*said, f"and {more} more like that"] if more > 0 else said)
@@ -213,6 +216,7 @@ TABLES: tuple[TableKind, ...] = (
         key=("value", "role", "modules"),
         note=_not_judged,
         is_slow=True,
+        wide=("reason", "write"),
     ),
     TableKind(
         name="stages",
@@ -371,10 +375,16 @@ def _records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield dict(zip(frame.columns, row, strict=True))
 
 
-def _column(kind: TableKind, column: str, frame: pd.DataFrame, run: str = "") -> dict[str, str]:
+def _column(kind: TableKind, column: str, frame: pd.DataFrame, run: str = "") -> dict[str, object]:
     label, hint = COLUMNS.get((kind.name, column)) or COLUMNS["", column]
     name, label = f"{column}{run}", f"{label}{run}"
-    return {"name": name, "label": label, "hint": hint, "kind": _kind(frame[column])}
+    return {
+        "name": name,
+        "label": label,
+        "hint": hint,
+        "kind": _kind(frame[column]),
+        "isWide": column in kind.wide,
+    }
 
 
 def _kind(column: pd.Series[Any]) -> str:

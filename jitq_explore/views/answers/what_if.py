@@ -105,12 +105,16 @@ def _offer(recording: Recording, seen: Observation) -> dict[str, object]:
             name: list(found) for name in OBSERVERS if (found := settled_range(reading, name))
         },
         "dtypes": {name: list(ends) for name, ends in QUANT_RANGES.items()},
+        "runnable": _KERNELS[seen.role],
         "histogram": _histogram(counts) if counts is not None else None,
         "modules": _modules(deciding_modules(recording, seen)),
         "others": _others(recording, seen),
         "problem": problem,
     }
 
+
+_KERNELS = {"activation": "quint8", "weight": "qint8"}
+"""Role -> the dtype that torch's quantized kernels take."""
 
 PER_CHANNEL = "PerChannelMinMax"
 _CLASSES = {**OBSERVERS, PER_CHANNEL: "PerChannelMinMaxObserver"}

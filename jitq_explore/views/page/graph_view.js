@@ -1216,37 +1216,47 @@ class GraphView {
     this.coloured = [];
     this.badges = [];
     this.body.classList.toggle("jitq-graph-losses", this.losses !== null);
-    for (const box of this.losses ? this.index.rects.keys() : []) this.#colourBox(box);
+    if (!this.losses) return;
+    const [first, second] = this.panes;
+    const { before } = this.losses;
+    const isPair = before && second.drawing;
+    for (const pane of this.panes) {
+      const found = isPair && pane === first ? before : { nodes: this.losses.nodes, gone: {} };
+      for (const [box, element] of pane.boxes) this.#colourBox(box, element, found);
+    }
   }
 
-  #colourBox(box) {
-    const worst = this.#worstIn(box);
+  #colourBox(box, element, found) {
+    const worst = this.#worstIn(box, found);
     if (!worst) return;
     const value = graphDecibels(worst.own);
     const band = this.losses.bands.filter((low) => value < low).length;
     const { x, y, width } = this.index.rects.get(box);
-    for (const element of this.index.elements(box)) {
-      element.classList.add(GRAPH_LOSS_CLASSES[band]);
-      const badge = graphBadge(x + width, y, Number.isFinite(value) ? value.toFixed(1) : worst.own);
-      element.append(badge);
-      this.coloured.push(element);
-      this.badges.push(badge);
-    }
+    const badge = graphBadge(x + width, y, Number.isFinite(value) ? value.toFixed(1) : worst.own);
+    element.classList.add(GRAPH_LOSS_CLASSES[band]);
+    element.append(badge);
+    this.coloured.push(element);
+    this.badges.push(badge);
   }
 
   // Of the nodes in a box, what the one loses that loses most; undefined where nothing is known.
-  #worstIn(box) {
-    const { nodes } = this.index.nodesOf(box);
-    const known = nodes.map((id) => this.losses.nodes[id]).filter((found) => found && found.own !== null);
+  #worstIn(box, found) {
+    const { nodes, gone } = this.index.nodesOf(box);
+    const all = [...nodes.map((id) => found.nodes[id]), ...gone.map((id) => found.gone[id])];
+    const known = all.filter((each) => each && each.own !== null);
     return known.sort((a, b) => graphDecibels(a.own) - graphDecibels(b.own))[0];
   }
 
   #about(box) {
-    const worst = this.losses && this.#worstIn(box);
-    if (!worst) return this.index.about(box);
-    const { own, inherited, all } = worst;
-    const text = `lost here ${own} dB · inherited ${inherited ?? "?"} dB · in all ${all ?? "?"} dB`;
-    return [...this.index.about(box), { text, kind: "node" }];
+    const { losses } = this;
+    const runs = losses ? [["", { nodes: losses.nodes, gone: {} }]] : [];
+    if (losses?.before) runs.splice(0, 1, ["A: ", losses.before], ["B: ", runs[0][1]]);
+    const lines = runs.map(([name, found]) => [name, this.#worstIn(box, found)]).filter(([, worst]) => worst);
+    const said = lines.map(([name, { own, inherited, all }]) => ({
+      text: `${name}lost here ${own} dB · inherited ${inherited ?? "?"} dB · in all ${all ?? "?"} dB`,
+      kind: "node",
+    }));
+    return [...this.index.about(box), ...said];
   }
 
   #findHits() {

@@ -175,7 +175,8 @@ class LiveBar {
     });
     this.alone = makeButton("Go on with the changed run", () => this.begin({ do: "alone" }));
     this.earlier = makeButton("Back to the run before", () => this.begin({ do: "earlier" }));
-    const buttons = [this.next, this.toEnd, this.stop, this.back, this.accept, this.alone, this.earlier];
+    this.steps = [this.next, this.toEnd, this.stop, this.back];
+    const buttons = [...this.steps, this.accept, this.alone, this.earlier];
     this.element = make(
       "div",
       { class: "jitq-live", role: "group", "aria-label": "Run" },
@@ -198,7 +199,7 @@ class LiveBar {
     this.run = run;
     this.element.hidden = !run.live;
     // Two runs that are compared are whole.
-    for (const button of [this.next, this.toEnd, this.stop, this.back]) button.hidden = Boolean(run.runs);
+    for (const button of this.steps) button.hidden = Boolean(run.runs);
     this.alone.hidden = !run.runs;
     this.earlier.hidden = !run.earlier;
     this.accept.hidden = !run.stages.some(({ canAccept }) => canAccept);

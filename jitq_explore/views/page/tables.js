@@ -46,11 +46,8 @@ class TableView {
     const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, ...this.actions, said);
     this.body = make("tbody");
     this.heads = columns.map((column, at) => this.head(column, at));
-    const widths = this.widths();
-    if (this.tryOut) {
-      this.heads.push(make("th", { scope: "col", text: "try it" }));
-      widths.push(TRY_WIDTH);
-    }
+    const tryHead = this.tryOut ? [make("th", { scope: "col", text: "try it" })] : [];
+    const widths = [...(this.tryOut ? [TRY_WIDTH] : []), ...this.widths()];
     const cols = widths.map((width) => {
       const col = make("col");
       col.style.width = `${width}px`;
@@ -60,7 +57,7 @@ class TableView {
       "table",
       { class: "jitq-table", role: "grid", "aria-label": title },
       make("colgroup", {}, ...cols),
-      make("thead", {}, make("tr", { "aria-rowindex": "1" }, ...this.heads)),
+      make("thead", {}, make("tr", { "aria-rowindex": "1" }, ...tryHead, ...this.heads)),
       this.body,
     );
     this.table.style.width = `${widths.reduce((a, b) => a + b, 0)}px`;
@@ -90,11 +87,11 @@ class TableView {
 
   /** Fixed widths, so that columns keep still while rows come and go. */
   widths() {
-    return this.answer.columns.map(({ label }, at) => {
+    return this.answer.columns.map(({ label, isWide }, at) => {
       let longest = label.length + 2;
       for (const { cells } of this.answer.rows)
         longest = Math.max(longest, cellText(cells[at]).length);
-      return 20 + Math.ceil(Math.min(longest, WIDEST_CELL) * CHARACTER_WIDTH);
+      return 20 + Math.ceil(Math.min(longest, isWide ? 2 * WIDEST_CELL : WIDEST_CELL) * CHARACTER_WIDTH);
     });
   }
 
@@ -120,7 +117,7 @@ class TableView {
 
   showSorting() {
     const order = this.sorting.isDown ? "descending" : "ascending";
-    this.heads.slice(0, this.answer.columns.length).forEach((head, at) => {
+    this.heads.forEach((head, at) => {
       head.setAttribute("aria-sort", at === this.sorting.column ? order : "none");
     });
   }
@@ -177,8 +174,8 @@ class TableView {
         "data-position": String(position),
         onclick: () => this.choose(position),
       },
-      ...cells.map((cell, nth) => cellOf(cell, columns[nth], bad.includes(columns[nth].name))),
       this.tryOut ? this.tryCell(at) : null,
+      ...cells.map((cell, nth) => cellOf(cell, columns[nth], bad.includes(columns[nth].name))),
     );
   }
 

@@ -12,7 +12,10 @@ const SIDES = [
   ["both", "Side by side"],
 ];
 
-/** The tools; `on` is told: search, step, leave (the search box), module, reach, side, errors, folds, fold, help. */
+/**
+ * The tools; `on` is told: search, step, leave (the search box), module, reach, side, errors,
+ * folds, fold, help.
+ */
 class Toolbar {
   constructor(on) {
     this.on = on;
@@ -25,7 +28,8 @@ class Toolbar {
     );
     const filters = [labelled("Module", this.module), labelled("Show", this.reach)];
     const help = makeButton("?", () => on.help(), { "aria-label": "Keys", title: "Keys (?)" });
-    const tools = [this.search, ...filters, this.makeSides(), this.makeErrors(), this.makeFolds(), help];
+    const views = [this.makeSides(), this.makeErrors(), this.makeFolds()];
+    const tools = [this.search, ...filters, ...views, help];
     this.element = make(
       "div",
       { class: "jitq-bar jitq-tools", role: "group", "aria-label": "Graph tools" },

@@ -4,6 +4,8 @@
 const FLOAT_EPS = 2 ** -23; // torch's smallest scale
 const OWN_RANGE = "a range of my own";
 const AS_IT_IS = "";
+const NEEDS_A_NOTEBOOK =
+  "This page does not hold what that is computed from: it takes a notebook.";
 
 // Formulas: the same as in snapshots/qparams.py and snapshots/grid.py -------------------------------
 
@@ -19,16 +21,18 @@ function clamp(value, low, high) {
   return Math.max(low, Math.min(value, high));
 }
 
-/** The grid {scale, zeroPoint, quantMin, quantMax} that torch makes of a range, in single precision. */
+/** What torch makes of a range, in single precision: {scale, zeroPoint, quantMin, quantMax}. */
 function gridOf(low, high, { quantMin, quantMax, dtype, isSymmetric }) {
-  const [from, to] = [Math.min(Math.fround(low), 0), Math.max(Math.fround(high), 0)];
   const single = Math.fround;
-  if (isSymmetric) {
-    const scale = Math.max(single(Math.max(-from, to) / single((quantMax - quantMin) / 2)), FLOAT_EPS);
-    return { scale, zeroPoint: dtype === "quint8" ? 128 : 0, quantMin, quantMax };
-  }
-  const scale = Math.max(single(single(to - from) / single(quantMax - quantMin)), FLOAT_EPS);
-  const zeroPoint = clamp(quantMin - roundHalfEven(single(from / scale)), quantMin, quantMax);
+  const [from, to] = [Math.min(single(low), 0), Math.max(single(high), 0)];
+  const steps = quantMax - quantMin;
+  const step = isSymmetric
+    ? single(Math.max(-from, to) / single(steps / 2))
+    : single(single(to - from) / single(steps));
+  const scale = Math.max(step, FLOAT_EPS);
+  const middle = dtype === "quint8" ? 128 : 0;
+  const point = quantMin - roundHalfEven(single(from / scale));
+  const zeroPoint = isSymmetric ? middle : clamp(point, quantMin, quantMax);
   return { scale, zeroPoint, quantMin, quantMax };
 }
 
@@ -78,8 +82,8 @@ function costOf(histogram, { scale, zeroPoint, quantMin, quantMax }) {
   const ends = { low: first * scale, high: last * scale };
   const inside = upTo(ends.high + scale / 2) - upTo(ends.low - scale / 2);
   const sqnr = noise > 0 ? 10 * Math.log10(power / noise) : Infinity;
-  const [scaleText, zeroText] = [String(Number(scale.toPrecision(5))), String(zeroPoint)];
-  return { scale: scaleText, zeroPoint: zeroText, ...ends, clipped: sum ? 1 - inside / sum : 0, sqnr };
+  const words = { scale: String(Number(scale.toPrecision(5))), zeroPoint: String(zeroPoint) };
+  return { ...words, ...ends, clipped: sum ? 1 - inside / sum : 0, sqnr };
 }
 
 /** The answer to a wish, computed from an offer {present, predicted, ranges, histogram, …}. */
@@ -90,11 +94,14 @@ function whatIfHere(offer, { observer, low, high, dtype, per_channel: perChannel
   if (known) return { ...told, present: offer.present, predicted: known };
   const { histogram } = offer;
   const isSearched = observer === "Histogram";
-  const range = observer ? offer.ranges[observer] : [low ?? offer.present.low, high ?? offer.present.high];
+  const { present } = offer;
+  const range = observer ? offer.ranges[observer] : [low ?? present.low, high ?? present.high];
   if (!histogram || !range || isSearched || perChannel) return { problem: NEEDS_A_NOTEBOOK };
   const [quantMin, quantMax] = dtype ? offer.dtypes[dtype] : [offer.quantMin, offer.quantMax];
   const wanted = { ...offer, quantMin, quantMax, dtype: dtype ?? offer.dtype };
-  const now = { ...offer, scale: Number(offer.present.scale), zeroPoint: Number(offer.present.zeroPoint) };
+  const { quantMin: least, quantMax: most } = offer;
+  const [scale, zeroPoint] = [Number(present.scale), Number(present.zeroPoint)];
+  const now = { scale, zeroPoint, quantMin: least, quantMax: most };
   return {
     ...told,
     note: "Computed in this page, from a coarser histogram than a notebook has.",
@@ -102,8 +109,6 @@ function whatIfHere(offer, { observer, low, high, dtype, per_channel: perChannel
     predicted: costOf(histogram, gridOf(range[0], range[1], wanted)),
   };
 }
-
-const NEEDS_A_NOTEBOOK = "This page does not hold what that is computed from: it takes a notebook.";
 
 // The panel ----------------------------------------------------------------------------------------
 
@@ -168,8 +173,9 @@ class WhatIfPanel {
   /** How far a range may be moved: a quarter beyond what was seen, and what is kept now. */
   span() {
     const { present, histogram } = this.offer;
-    const [low, high] = [histogram?.low ?? 0, histogram?.high ?? 0];
-    return { low: 1.25 * Math.min(low, present.low, 0), high: 1.25 * Math.max(high, present.high, 0) };
+    const low = Math.min(histogram?.low ?? 0, present.low, 0);
+    const high = Math.max(histogram?.high ?? 0, present.high, 0);
+    return { low: 1.25 * low, high: 1.25 * high };
   }
 
   slider(end) {
@@ -191,7 +197,8 @@ class WhatIfPanel {
       "aria-label": `${end} end of the range, as a number`,
       onchange: () => this.moveEnd(end, field.value),
     });
-    const element = make("div", { class: "jitq-slider" }, make("span", { text: end }), slide, field);
+    const name = make("span", { text: end });
+    const element = make("div", { class: "jitq-slider" }, name, slide, field);
     return { element, slide, field, value: 0 };
   }
 
@@ -251,8 +258,9 @@ class WhatIfPanel {
     this.isAsking = false;
   }
 
-  show({ present, predicted, note = "", modules = [], code = "", problem = "", error = "" }, wish = null) {
-    const said = error || problem;
+  show(answer, wish = null) {
+    const { present, predicted, note = "", modules = [], code = "" } = answer;
+    const said = answer.error || answer.problem;
     this.draw(said ? null : predicted);
     if (said) {
       this.result.replaceChildren(make("p", { class: "jitq-quiet", text: said }));
@@ -272,13 +280,23 @@ class WhatIfPanel {
     const also = `${plural(others, role)} more, which ${isOne ? "changes" : "change"} with it`;
     const more = others ? `. That decides on ${also}` : "";
     const said = `This takes another qconfig for ${where}${more}.`;
-    const button = this.on.apply
-      ? [makeButton("Run with this, and compare", () => this.on.apply(wish), { class: "jitq-button jitq-primary" })]
-      : [];
-    const python = code
-      ? [make("pre", { class: "jitq-wrap jitq-python", tabindex: "0", role: "group", "aria-label": "Python", text: code })]
-      : [];
-    return [make("p", { class: "jitq-quiet jitq-hint", text: said }), ...button, ...python];
+    const start = makeButton("Run with this, and compare", () => this.on.apply(wish), {
+      class: "jitq-button jitq-primary",
+    });
+    const python = make("pre", {
+      class: "jitq-wrap jitq-python",
+      tabindex: "0",
+      role: "group",
+      "aria-label": "Python",
+      text: code,
+    });
+    const { runnable } = this.offer;
+    if (wish.dtype && wish.dtype !== runnable) {
+      const text = `This can be predicted, not run: torch's kernels take ${runnable} here.`;
+      return [make("p", { class: "jitq-quiet jitq-hint", text })];
+    }
+    const hint = make("p", { class: "jitq-quiet jitq-hint", text: said });
+    return [hint, ...(this.on.apply ? [start] : []), ...(code ? [python] : [])];
   }
 
   draw(predicted) {
@@ -287,7 +305,8 @@ class WhatIfPanel {
       this.picture.replaceChildren();
       return;
     }
-    this.picture.replaceChildren(...pictureOfRanges(histogram, this.span(), present, predicted));
+    const shown = pictureOfRanges(histogram, this.span(), present, predicted);
+    this.picture.replaceChildren(...shown);
   }
 }
 
@@ -295,7 +314,8 @@ class WhatIfPanel {
 function pictureOfRanges({ low, high, counts }, span, present, predicted) {
   const [wide, tall, foot] = [320, 96, 16];
   const [from, to] = [Math.min(span.low, low), Math.max(span.high, high)];
-  const x = (value) => (to > from ? (wide * (clamp(value, from, to) - from)) / (to - from) : wide / 2);
+  const along = (value) => (clamp(value, from, to) - from) / (to - from);
+  const x = (value) => (to > from ? wide * along(value) : wide / 2);
   // Few values are to be seen beside very many: the heights are logarithmic.
   const most = Math.log1p(Math.max(...counts, 1));
   const edges = edgesOf({ low, high, counts });
@@ -325,16 +345,17 @@ function pictureOfRanges({ low, high, counts }, span, present, predicted) {
     text(from, { x: 0 }),
     text(to, { x: wide, "text-anchor": "end" }),
   );
-  const said = predicted ? "grey: now · dashed: what if" : "grey: what is represented now";
-  return [svg, make("div", { class: "jitq-quiet jitq-hint", text: `${said} · heights are logarithmic` })];
+  const what = predicted ? "grey: now · dashed: what if" : "grey: what is represented now";
+  const said = `${what} · heights are logarithmic`;
+  return [svg, make("div", { class: "jitq-quiet jitq-hint", text: said })];
 }
 
 /** Two predictions side by side; the second may be missing. */
 function comparisonOf(present, predicted) {
   const range = ({ low, high }) => `${shortNumber(low)} … ${shortNumber(high)}`;
   const percent = ({ clipped }) => `${Number((100 * clipped).toPrecision(3))} %`;
-  const sqnr = (made) => (typeof made.sqnr === "number" && Number.isFinite(made.sqnr)
-    ? `${made.sqnr.toFixed(2)} dB` : `${made.sqnr} dB`.replace("Infinity", "∞"));
+  const sqnr = ({ sqnr: value }) =>
+    Number.isFinite(value) ? `${value.toFixed(2)} dB` : `${value} dB`.replace("Infinity", "∞");
   const rows = [
     ["scale", ({ scale }) => scale],
     ["zero point", ({ zeroPoint }) => zeroPoint],
@@ -342,7 +363,9 @@ function comparisonOf(present, predicted) {
     ["cut off", percent],
     ["SQNR", sqnr],
   ];
-  const heads = ["", "now", ...(predicted ? ["what if"] : [])];
+  const heads = ["now", ...(predicted ? ["what if"] : [])].map((text) =>
+    make("th", { scope: "col", text }),
+  );
   const lines = rows.map(([name, text]) =>
     make(
       "tr",
@@ -355,7 +378,7 @@ function comparisonOf(present, predicted) {
   const table = make(
     "table",
     { class: "jitq-compared", "aria-label": "Now and what if" },
-    make("thead", {}, make("tr", {}, ...heads.map((text) => make(text ? "th" : "td", { text, ...(text && { scope: "col" }) })))),
+    make("thead", {}, make("tr", {}, make("td"), ...heads)),
     make("tbody", {}, ...lines),
   );
   const gain = predicted ? predicted.sqnr - present.sqnr : Number.NaN;
