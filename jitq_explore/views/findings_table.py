@@ -9,7 +9,7 @@ from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.source import short_source
 
 FINDING_COLUMNS = (
-    "severity", "finding", "module", "why", "evidence", "remedy", "source_line", "stage", "rule",
+    "severity", "finding", "module", "remedy", "why", "evidence", "source_line", "stage", "rule",
 )  # fmt: skip
 
 
@@ -20,9 +20,9 @@ def findings_table(recording: Recording) -> pd.DataFrame:
             each.severity,
             each.title,
             each.module,
+            each.remedy,
             each.why,
             each.evidence,
-            each.remedy,
             short_source(each.source),
             each.stage,
             each.rule,

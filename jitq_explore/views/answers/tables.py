@@ -119,18 +119,6 @@ def _not_judged(recording: Recording) -> str:
 
 TABLES: tuple[TableKind, ...] = (
     TableKind(
-        name="findings",
-        title="Findings",
-        hint="What is wrong with the run, or worth knowing: the worst first",
-        none="Nothing was found.",
-        make=findings_table,
-        where=of_findings,
-        columns=FINDING_COLUMNS,
-        key=("rule", "module", "finding"),
-        bad={"severity": lambda value: value != INFO},
-        note=lambda recording: diagnose(recording).summary(),
-    ),
-    TableKind(
         name="observers",
         title="Observers",
         hint="Every observed value with the newest readings of its observer",
@@ -159,6 +147,18 @@ TABLES: tuple[TableKind, ...] = (
         ),
         key=("kind", "module", "value"),
         stage="inserted_by",
+    ),
+    TableKind(
+        name="findings",
+        title="Findings",
+        hint="What is wrong with the run, or worth knowing: the worst first",
+        none="Nothing was found.",
+        make=findings_table,
+        where=of_findings,
+        columns=FINDING_COLUMNS,
+        key=("rule", "module", "finding"),
+        bad={"severity": lambda value: value != INFO},
+        note=lambda recording: diagnose(recording).summary(),
     ),
     TableKind(
         name="lineage",

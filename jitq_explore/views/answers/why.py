@@ -34,7 +34,7 @@ def why_section(book: Book, page: Page, node: Node, gone: bool) -> Iterator[dict
     if told.verdict not in _NOTHING_TO_SAY:
         rows += _rows(page, told, gone)
     if rows:
-        yield pairs("Why?", rows, "Why the op is as it is, from torch's own tables and rules")
+        yield pairs("Why?", rows, "Why it is as it is, by torch's own rules", prose=True)
 
 
 def _rows(page: Page, told: Explanation, gone: bool) -> Iterator[dict[str, object]]:
