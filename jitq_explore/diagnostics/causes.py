@@ -35,6 +35,9 @@ PREPARES = ("insert_observers", "insert_observer_method")
 
 CONVERTS = ("insert_quant_dequant", "insert_quant_dequant_method")
 
+FUSES = ("quant_finalize", "quant_finalize_method")
+"""Stages that put the kernels in."""
+
 _LOOPS = {
     "prim::Loop": (
         "in_loop",
@@ -173,6 +176,7 @@ class Examiner:
         yield self._of_training(node)
         yield self._of_operands(node)
         yield self._of_inputs(node)
+        yield self._of_the_fusion()
         yield Reason(
             "no_match",
             f"{node.kind} has a rule, and none of its patterns fits here; "
@@ -317,6 +321,13 @@ class Examiner:
                     module=path,
                 )
         return None
+
+    def _of_the_fusion(self) -> Reason | None:
+        done = {base_name(name) for name in self.tracker.names[: self.index + 1]}
+        to_come = [name for name in self.recording.planned if name in FUSES and name not in done]
+        if not to_come:
+            return None
+        return Reason("not_yet", f"the kernels are put in by {to_come[0]!r}, which comes later")
 
     def _of_training(self, node: Node) -> Reason | None:
         if node.kind != "aten::batch_norm" or len(node.inputs) < 6:

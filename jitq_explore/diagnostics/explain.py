@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jitq_explore.diagnostics.causes import Examiner, Reason
 from jitq_explore.diagnostics.op_kinds import MOVES_DATA, ON_QUANTIZED, is_compute
@@ -103,8 +103,24 @@ def _told(examiner: Examiner, node: Node) -> _Told:
         return _at_the_observers(examiner, node)
     if Domain.QUANTIZED in {examiner.domains.get(name) for name in node.inputs}:
         return _as_it_is(examiner, node)
-    reasons, nearest = examiner.reasons(node), examiner.nearest(node)
-    return _Told("float", "it computes on real numbers", reasons, nearest)
+    return _float(examiner, node)
+
+
+def _float(examiner: Examiner, node: Node) -> _Told:
+    """What it is in the end says why, where it is there in the end."""
+    spot = Spot(examiner.index, examiner.method, node.id)
+    ends = [examiner.tracker.node(each) for each in examiner.tracker.ends(spot)]
+    kernel = next(filter(is_kernel, ends), None)
+    if kernel is not None:
+        return _Told("float", f"so far: a later stage puts {kernel.kind} in its place")
+    title = "it computes on real numbers"
+    if examiner.index == examiner.tracker.last or not ends or ends[0].kind != node.kind:
+        return _Told("float", title, examiner.reasons(node), examiner.nearest(node))
+    newest = Examiner.newest(examiner.recording)
+    if ends[0].id not in newest.graph.by_id or not newest.is_float_op(ends[0]):
+        return _Told("float", f"so far: a later stage lets {node.kind} run on quantized values")
+    reasons = tuple(replace(reason, node="") for reason in newest.reasons(ends[0]))
+    return _Told("float", title, reasons, newest.nearest(ends[0]))
 
 
 def _handed_on(node: Node) -> _Told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from jitq_explore.diagnostics.causes import CONVERTS, Examiner, Reason, base_name, float_ops
+from jitq_explore.diagnostics.causes import CONVERTS, FUSES, Examiner, Reason, base_name, float_ops
 from jitq_explore.diagnostics.findings import ERROR, INFO, WARNING, Finding, Severity
 from jitq_explore.diagnostics.located import at_node, has_run, last_name, plural
 from jitq_explore.diagnostics.op_kinds import INSTEAD, is_tensor
@@ -167,7 +167,7 @@ def _decided_by(graph: Graph, node: Node) -> list[str]:
 
 def left_in_float(recording: Recording) -> Iterator[Finding]:
     """Ops left in float: one finding for each cause and module, or kind."""
-    if not has_run(recording, *CONVERTS):
+    if not has_run(recording, *FUSES):
         return
     examiner = Examiner.newest(recording)
     groups: dict[tuple[str, str], list[tuple[Node, Reason]]] = {}

