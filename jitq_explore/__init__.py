@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from jitq_explore.capture.turn import Stopped as Stopped
     from jitq_explore.catalogue import fusion_rules as fusion_rules
     from jitq_explore.costing import cost_table as cost_table
+    from jitq_explore.diagnostics.diagnose import diagnose as diagnose
+    from jitq_explore.diagnostics.explain import explain as explain
+    from jitq_explore.diagnostics.findings import Finding as Finding
+    from jitq_explore.diagnostics.findings import Findings as Findings
     from jitq_explore.exploring import explore as explore
     from jitq_explore.recommending import recommend as recommend
     from jitq_explore.snapshots.archive import load as load
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from jitq_explore.views.plots import plot_histogram as plot_histogram
     from jitq_explore.views.plots import plot_ranges as plot_ranges
     from jitq_explore.views.plots import plot_timeline as plot_timeline
+    from jitq_explore.views.qconfig_table import qconfig_table as qconfig_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
     from jitq_explore.views.tables import channel_table as channel_table
@@ -47,6 +52,8 @@ if TYPE_CHECKING:
     from jitq_explore.views.tables import stage_table as stage_table
 
 _HOMES = {
+    "Finding": "diagnostics.findings",
+    "Findings": "diagnostics.findings",
     "Graph": "snapshots.graph",
     "GraphDiff": "snapshots.diff",
     "Recording": "snapshots.recording",
@@ -58,8 +65,10 @@ _HOMES = {
     "channel_table": "views.tables",
     "compare": "capture.numerics",
     "cost_table": "costing",
+    "diagnose": "diagnostics.diagnose",
     "diff": "views.show",
     "diff_graphs": "views.show",
+    "explain": "diagnostics.explain",
     "explore": "exploring",
     "fusion_rules": "catalogue",
     "lineage": "snapshots.lineage",
@@ -71,6 +80,7 @@ _HOMES = {
     "plot_histogram": "views.plots",
     "plot_ranges": "views.plots",
     "plot_timeline": "views.plots",
+    "qconfig_table": "views.qconfig_table",
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
     "recommend": "recommending",
@@ -84,6 +94,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Finding",
+    "Findings",
     "Graph",
     "GraphDiff",
     "Recording",
@@ -94,8 +106,10 @@ __all__ = [
     "channel_table",
     "compare",
     "cost_table",
+    "diagnose",
     "diff",
     "diff_graphs",
+    "explain",
     "explore",
     "fusion_rules",
     "lineage",
@@ -107,6 +121,7 @@ __all__ = [
     "plot_histogram",
     "plot_ranges",
     "plot_timeline",
+    "qconfig_table",
     "quant_node_table",
     "read_graph",
     "recommend",

@@ -8,7 +8,6 @@ alone, and any range that keeps these would look good. What no observer cures is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -55,14 +54,6 @@ LARGE_ROW_RATIO = 4.0
 FIXED_ADVANTAGE = 3.0
 """dB that a range written into the qconfig must gain over the best observer: it does not follow
 when the data changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Typical:
-    """The part of a histogram that a range should be made for, and what spoils the range."""
-
-    histogram: Histogram
-    reason: str = ""
 
 
 def recommendations(recording: Recording) -> tuple[Recommendation, ...]:
@@ -119,14 +110,14 @@ def _better_range(recording: Recording, seen: Observation) -> Iterator[Recommend
     histogram = histogram_of(seen.reading)
     if histogram is None:
         return
-    typical = _typical(histogram, seen.reading)
-    if not typical.reason and np.count_nonzero(typical.histogram.counts) < FEWEST_BINS:
+    typical, spoilt = typical_part(histogram, seen.reading)
+    if not spoilt and np.count_nonzero(typical.counts) < FEWEST_BINS:
         return
-    best = _best(list(_candidates(recording, seen, typical.histogram)))
+    best = _best(list(_candidates(recording, seen, typical)))
     if best is None:
         return
-    reason = typical.reason or _cut_off(best) or "its range fits its values badly"
-    low, high = typical.histogram.low, typical.histogram.high
+    reason = spoilt or _cut_off(best) or "its range fits its values badly"
+    low, high = typical.low, typical.high
     remedy = f"{best.asked} ({best.predicted.low:.4g} … {best.predicted.high:.4g})"
     yield Recommendation(seen, best.change, f"{reason}: {remedy}", best.gain, low, high)
 
@@ -160,8 +151,11 @@ def _best(candidates: list[WhatIf]) -> WhatIf | None:
     return best
 
 
-def _typical(histogram: Histogram, reading: ObserverReading) -> _Typical:
-    """Without what a single batch, or a few values, brought in."""
+def typical_part(histogram: Histogram, reading: ObserverReading) -> tuple[Histogram, str]:
+    """The histogram without what a single batch, or a few values, brought in, and what that was.
+
+    The histogram itself, and "", where nothing spoils it.
+    """
     whole = _reach(histogram.low, histogram.high)
     spoilt = _spoilt_by_one_batch(histogram, reading)
     if spoilt is not None:
@@ -169,15 +163,17 @@ def _typical(histogram: Histogram, reading: ObserverReading) -> _Typical:
     low, high, share = _bulk(histogram)
     fewest = FEWEST_BINS * (histogram.high - histogram.low) / len(histogram.counts)
     if high - low < fewest or _reach(low, high) * OUTLIER_RATIO > whole:
-        return _Typical(histogram)
+        return histogram, ""
     reason = (
         f"{share:.3%} of the values reach to {histogram.low:.4g} … {histogram.high:.4g}, "
         f"all others stay within {low:.4g} … {high:.4g}"
     )
-    return _Typical(_within(histogram, low, high), reason)
+    return _within(histogram, low, high), reason
 
 
-def _spoilt_by_one_batch(histogram: Histogram, reading: ObserverReading) -> _Typical | None:
+def _spoilt_by_one_batch(
+    histogram: Histogram, reading: ObserverReading
+) -> tuple[Histogram, str] | None:
     """What all batches but one reach to, where that one reaches much further."""
     pairs = list(zip(reading.batch_minimum, reading.batch_maximum, strict=True))
     if len(pairs) < FEWEST_BATCHES:
@@ -191,7 +187,7 @@ def _spoilt_by_one_batch(histogram: Histogram, reading: ObserverReading) -> _Typ
         f"batch {worst + 1} of {len(pairs)} alone reaches to {pairs[worst][0]:.4g} … "
         f"{pairs[worst][1]:.4g}, all others stay within {low:.4g} … {high:.4g}"
     )
-    return _Typical(_within(histogram, low, high), reason)
+    return _within(histogram, low, high), reason
 
 
 def _reach(low: float, high: float) -> float:

@@ -36,7 +36,8 @@ RUNS = (
 )
 PAIRS = ("static and dynamic", "two qconfigs")
 TABLES = (
-    "observers", "quant_nodes", "lineage", "numerics", "calibration", "recommendations", "stages",
+    "observers", "quant_nodes", "findings", "lineage", "numerics", "calibration",
+    "recommendations", "stages",
 )  # fmt: skip
 SIDES = ("union", "before", "after")
 SVG = "{http://www.w3.org/2000/svg}"

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from jitq_explore.diagnostics.diagnose import diagnose
+from jitq_explore.diagnostics.findings import INFO
 from jitq_explore.diagnostics.recommend import count_unjudged, recommendations
 from jitq_explore.snapshots.observations import observations
 from jitq_explore.snapshots.once import once
@@ -22,6 +24,7 @@ from jitq_explore.views.answers.pages import AskError, Book, shown
 from jitq_explore.views.answers.whereabouts import (
     Whereabouts,
     of_errors,
+    of_findings,
     of_observed_values,
     of_quant_nodes,
     of_stages,
@@ -29,6 +32,7 @@ from jitq_explore.views.answers.whereabouts import (
 )
 from jitq_explore.views.answers.wording import number_text, plain_number, plural
 from jitq_explore.views.calibration_table import calibration_table
+from jitq_explore.views.findings_table import FINDING_COLUMNS, findings_table
 from jitq_explore.views.lineage_table import lineage_table
 from jitq_explore.views.numerics_table import NUMERICS_COLUMNS, numerics_table
 from jitq_explore.views.printable import printable
@@ -143,6 +147,18 @@ TABLES: tuple[TableKind, ...] = (
         ),
         key=("kind", "module", "value"),
         stage="inserted_by",
+    ),
+    TableKind(
+        name="findings",
+        title="Findings",
+        hint="What is wrong with the run, or worth knowing: the worst first",
+        none="Nothing was found.",
+        make=findings_table,
+        where=of_findings,
+        columns=FINDING_COLUMNS,
+        key=("rule", "module", "finding"),
+        bad={"severity": lambda value: value != INFO},
+        note=lambda recording: diagnose(recording).summary(),
     ),
     TableKind(
         name="lineage",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from jitq_explore.diagnostics.diagnose import diagnose
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.observations import observations, observing_stage
 from jitq_explore.snapshots.observed_values import ObservedValue, observed_values
@@ -117,6 +118,28 @@ def of_values(recording: Recording, observers: Iterable[str]) -> Sequence[Wherea
     for seen, where in zip(observed_values(recording), of_observed_values(recording), strict=True):
         known.setdefault(seen.reading.path, where)
     return [known.get(path, Whereabouts({})) for path in observers]
+
+
+@once
+def of_findings(recording: Recording) -> Sequence[Whereabouts]:
+    """Of each finding its node; for an observer what the observed value's row is about."""
+    finder = _Finder(Tracker.of(recording))
+    values = {
+        seen.node.id: where.by_stage
+        for seen, where in zip(observations(recording), of_observed_values(recording), strict=True)
+    }
+    observed = observing_stage(recording)
+    found = []
+    for each in diagnose(recording):
+        by_stage: Mapping[str, list[str]] = {}
+        if observed is not None and each.stage == observed.name and each.node in values:
+            by_stage = values[each.node]
+        elif each.node:
+            index = finder.tracker.names.index(each.stage)
+            spot = Spot(index, finder.main[index], each.node)
+            by_stage = finder.named({**finder.backward(spot), **finder.onward(index, [spot])})
+        found.append(Whereabouts(by_stage, each.stage))
+    return found
 
 
 class _Finder:

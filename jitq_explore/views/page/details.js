@@ -145,7 +145,7 @@ class Details {
     }).element;
   }
 
-  pairs({ rows }, stage) {
+  pairs({ rows, prose = false }, stage) {
     const lines = rows.map(({ label, value, old, node, gone = false, hint }) => {
       const go = () => this.on.node({ stage, id: node, gone });
       const shown = node === null ? make("span", { text: value }) : makeJump(value, go);
@@ -156,7 +156,8 @@ class Details {
         make("dd", { title: hint || null, class: ink }, ...was, shown),
       ];
     });
-    return make("dl", { class: "jitq-pairs" }, ...lines.flat());
+    const style = prose ? "jitq-pairs jitq-prose" : "jitq-pairs";
+    return make("dl", { class: style }, ...lines.flat());
   }
 
   life({ rows }) {

@@ -1,0 +1,62 @@
+"""`diagnose`: all rules over one recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from jitq_explore.diagnostics import (
+    rules_calibration,
+    rules_graph,
+    rules_model,
+    rules_on_device,
+    rules_qconfig,
+    rules_stages,
+    rules_weights,
+)
+from jitq_explore.diagnostics.findings import INFO, Finding, Findings
+from jitq_explore.snapshots.once import once
+from jitq_explore.snapshots.recording import Recording
+
+Rule: TypeAlias = Callable[[Recording], Iterable[Finding]]
+
+FAILED = "rule_failed"
+"""The rule of findings about a rule itself."""
+
+RULES: tuple[Rule, ...] = (
+    *rules_stages.RULES,
+    *rules_model.RULES,
+    *rules_qconfig.RULES,
+    *rules_on_device.RULES,
+    *rules_calibration.RULES,
+    *rules_weights.RULES,
+    *rules_graph.RULES,
+)
+"""In the order in which findings of one severity come."""
+
+
+@once
+def diagnose(recording: Recording) -> Findings:
+    """What is wrong with the run, or worth knowing, the worst first.
+
+    Reads the recording alone: nothing is run. `print` writes the findings out, a notebook shows a
+    table, `.table()` is a pandas frame.
+    """
+    return Findings(finding for rule in RULES for finding in _found(rule, recording))
+
+
+def _found(rule: Rule, recording: Recording) -> list[Finding]:
+    """What a rule finds. One that fails itself says so, and takes no other with it."""
+    try:
+        return list(rule(recording))
+    except Exception as error:
+        return [
+            Finding(
+                rule=FAILED,
+                severity=INFO,
+                title=f"the rule {rule.__name__!r} could not be applied",
+                why="it met something in this recording that it does not know",
+                evidence=f"{type(error).__name__}: {error}",
+                remedy="Please report it, with the recording if you may share it.",
+            )
+        ]
