@@ -15,6 +15,8 @@ import torch
 from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
 
+from jitq_explore.capture.guard import check_finalize_method, check_observers
+from jitq_explore.capture.shared_classes import clashes, unshared
 from jitq_explore.capture.torch_types import wrap
 
 CALIBRATE = "calibrate"
@@ -26,7 +28,9 @@ class Options:
     """What the stages of one run are given.
 
     `qconfigs` is the scripted qconfig dict. With `inplace` the passes share the tensors of the
-    module they are given instead of copying them, and `Stage.apply` rebuilds that module.
+    module they are given instead of copying them, and `Stage.apply` rebuilds that module. With
+    `separate` modules that share a TorchScript class may have submodules of different QConfigs,
+    which torch refuses.
     """
 
     qconfigs: dict[str, Any] = field(default_factory=dict)
@@ -35,6 +39,7 @@ class Options:
     debug: bool = False
     preserved_attrs: Sequence[str] | None = None
     method_name: str = "forward"
+    separate: bool = False
 
 
 def leave_as_it_is(module: ScriptModule) -> object:
@@ -88,9 +93,16 @@ def fold_conv_bn(module: ScriptModule, options: Options) -> ScriptModule:
 
 
 def insert_observers(module: ScriptModule, options: Options) -> ScriptModule:
-    """Attach an observer to every value that is to be quantized."""
+    """Attach an observer to every value that is to be quantized.
+
+    WouldCrashError where that would end the process.
+    """
+    given = module._c
+    if options.separate and any(clashes(given, options.qconfigs)):
+        given = unshared(given)
+    check_observers(given, "forward", options.qconfigs, options.quant_type, "insert_observers")
     observed = torch._C._jit_pass_insert_observers(
-        module._c, "forward", options.qconfigs, options.inplace, options.quant_type
+        given, "forward", options.qconfigs, options.inplace, options.quant_type
     )
     return wrap(observed)
 
@@ -130,8 +142,10 @@ def inline(module: ScriptModule, options: Options) -> ScriptModule:
 
 def insert_observer_method(module: ScriptModule, options: Options) -> ScriptModule:
     """Add `observe_<method>` and `reset_observers_<method>`; the method itself stays float."""
+    method, quant_type = options.method_name, options.quant_type
+    check_observers(module._c, method, options.qconfigs, quant_type, "insert_observer_method")
     observed = torch._C._jit_pass_insert_observer_method_for_ondevice_ptq(
-        module._c, options.method_name, options.qconfigs, options.inplace, options.quant_type
+        module._c, method, options.qconfigs, options.inplace, quant_type
     )
     return wrap(observed)
 
@@ -146,7 +160,11 @@ def insert_quant_dequant_method(module: ScriptModule, options: Options) -> Scrip
 
 
 def quant_finalize_method(module: ScriptModule, options: Options) -> ScriptModule:
-    """Split `quantize_<method>`: it packs the weights, `quantized_<method>` runs on them."""
+    """Split `quantize_<method>`: it packs the weights, `quantized_<method>` runs on them.
+
+    WouldCrashError where that would end the process.
+    """
+    check_finalize_method(module._c, f"quantize_{options.method_name}", "quant_finalize_method")
     finalized = torch._C._jit_pass_quant_finalize_for_ondevice_ptq(
         module._c, QuantType.DYNAMIC, f"quantize_{options.method_name}"
     )
