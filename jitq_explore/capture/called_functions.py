@@ -10,6 +10,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 
@@ -68,7 +69,7 @@ def _inline(graph: CppGraph, call: CppNode) -> None:
 
 def _alone(call: CppNode) -> CppGraph:
     """A graph that makes that call of its own inputs, and nothing else."""
-    graph = torch._C.Graph()
+    graph: CppGraph = torch._C.Graph()
     function = call.inputsAt(0)
     constant = graph.insertNode(graph.createClone(function.node(), lambda value: value)).output()
 
@@ -90,7 +91,7 @@ def _code(call: CppNode) -> str:
 
     As a file would have it: of functions in a loaded model torch tells nothing else.
     """
-    saved = torch._C.CompilationUnit().create_function("alone", _alone(call)).save_to_buffer()
-    with zipfile.ZipFile(io.BytesIO(saved)) as archive:
+    function: Any = torch._C.CompilationUnit().create_function("alone", _alone(call))
+    with zipfile.ZipFile(io.BytesIO(function.save_to_buffer())) as archive:
         names = [name for name in archive.namelist() if name.endswith(".py")]
         return "\n".join(archive.read(name).decode() for name in names)

@@ -11,8 +11,9 @@ A check that fails itself lets the pass run: it must not break what would have w
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -27,6 +28,12 @@ from jitq_explore.capture.torch_types import CppModule, CppNode
 
 MAX_NAMES = 8
 """How many submodules a message lists; the error's `modules` has them all."""
+
+OBSERVE = "_jit_pass_insert_observers"
+OBSERVE_METHOD = "_jit_pass_insert_observer_method_for_ondevice_ptq"
+FINALIZE_METHOD = "_jit_pass_quant_finalize_for_ondevice_ptq"
+GUARDED = (OBSERVE, OBSERVE_METHOD, FINALIZE_METHOD)
+"""The names in `torch._C` of the passes that can end the process."""
 
 QConfigs = Mapping[str, Any]
 """A scripted qconfig dict."""
@@ -71,28 +78,45 @@ class WouldCrashError(RuntimeError):
         return type(self), (self.stage, self.hazards)
 
 
-def check_observers(
-    module: CppModule, method: str, qconfigs: QConfigs, quant_type: QuantType, stage: str
-) -> None:
-    """WouldCrashError where inserting observers would end the process."""
-    hazards: list[Hazard] = []
-    with contextlib.suppress(Exception):
-        hazards += observer_hazards(module, method, qconfigs, quant_type)
-    if hazards:
-        raise WouldCrashError(stage, hazards)
+def guarded(name: str) -> Callable[..., CppModule]:
+    """The pass of that name in `torch._C`, which raises WouldCrashError where it would crash.
+
+    One that is guarded already, as `jq.record()` leaves it, is returned as it is.
+    """
+    found: Callable[..., CppModule] = getattr(torch._C, name)
+    if hasattr(found, "guards"):
+        return found
+
+    @wraps(found)
+    def checked(*args: Any, **kwargs: Any) -> CppModule:
+        if not kwargs:  # torch's functions, and ours, name no argument
+            found_hazards = hazards(name, *args)
+            if found_hazards:
+                raise WouldCrashError(_GUARDS[name][0], found_hazards)
+        return found(*args, **kwargs)
+
+    checked.guards = name  # type: ignore[attr-defined]
+    return checked
 
 
-def check_finalize_method(module: CppModule, method: str, stage: str) -> None:
-    """WouldCrashError where packing the weights in that on-device method would."""
-    hazards: list[Hazard] = []
+def let_passes_crash() -> None:
+    """Guard none of them any more: for a process that is there to die."""
+    for name in GUARDED:
+        unguarded = partial(getattr(torch._C, name))
+        unguarded.guards = name  # type: ignore[attr-defined]
+        setattr(torch._C, name, unguarded)
+
+
+def hazards(name: str, *args: Any) -> tuple[Hazard, ...]:
+    """Why the pass of that name would end the process, given these arguments."""
+    _, hazards_of = _GUARDS[name]
     with contextlib.suppress(Exception):
-        hazards += _computed_weights(module, method)
-    if hazards:
-        raise WouldCrashError(stage, hazards)
+        return tuple(hazards_of(*args))
+    return ()
 
 
 def observer_hazards(
-    module: CppModule, method: str, qconfigs: QConfigs, quant_type: QuantType
+    module: CppModule, method: str, qconfigs: QConfigs, inplace: bool, quant_type: QuantType
 ) -> Iterator[Hazard]:
     """Why inserting observers would end the process; nothing where torch refuses before that."""
     if any(clashes(module, qconfigs)):
@@ -120,9 +144,7 @@ class Remedied:
     messages: tuple[str, ...]
 
 
-def remedied(
-    module: CppModule, method: str, qconfigs: QConfigs, quant_type: QuantType
-) -> Remedied:
+def remedied(module: CppModule, method: str, qconfigs: QConfigs, quant_type: QuantType) -> Remedied:
     """The model and the keys with which observers can be inserted; itself where they can anyway.
 
     The results are those that the pass would give if it lived, with one exception that is said:
@@ -131,6 +153,8 @@ def remedied(
     """
     keys: tuple[str, ...] = ()
     messages = []
+    if any(clashes(module, qconfigs)):
+        module = unshared(module)
     calls = reached_from(module, method).deadly
     if calls:
         module = _clone(module)
@@ -182,10 +206,10 @@ def _keys_to_live_with(
 
 
 def _about_classes(module: CppModule, found: Unfinished) -> Hazard:
-    names = dict.fromkeys(
-        type_name(_at(module, path)).rpartition(".")[2] for path in found.lacking
+    names = dict.fromkeys(type_name(_at(module, path)).rpartition(".")[2] for path in found.lacking)
+    idle = (
+        "are never called from it" if found.uncalled else "are called only where it does not look"
     )
-    idle = "are never called from it" if found.uncalled else "are called only where it does not look"
     if set(found.lacking) & set(found.having):
         idle = "get other observers than the modules that they share it with"
     why = (
@@ -217,12 +241,12 @@ def _about_calls(calls: Sequence[FunctionCall]) -> Hazard:
         paths,
         "It cannot take a scripted function without arguments, such as nn.MultiheadAttention and "
         f"nn.TransformerEncoderLayer call: {_listed(where)}.",
-        f"Remedy: trace the model (torch.jit.trace(model.eval(), example)) instead of scripting it; "
-        f"or let {_SESSION}, which inlines those functions.",
+        "Remedy: trace the model (torch.jit.trace(model.eval(), example)) instead of scripting "
+        f"it; or let {_SESSION}, which inlines those functions.",
     )
 
 
-def _computed_weights(module: CppModule, method: str) -> Iterator[Hazard]:
+def _computed_weights(module: CppModule, quant_type: QuantType, method: str) -> Iterator[Hazard]:
     """Quantized linear layers whose weight is no attribute of the model."""
     graph = module._get_method(method).graph
     for linear in graph.findAllNodes("aten::linear", True):
@@ -239,6 +263,14 @@ def _computed_weights(module: CppModule, method: str) -> Iterator[Hazard]:
                 "Remedy: keep the weight as a parameter that is used as it is, or quantize with "
                 "jq.Session.dynamic instead.",
             )
+
+
+_GUARDS: dict[str, tuple[str, Callable[..., Iterator[Hazard]]]] = {
+    OBSERVE: ("insert_observers", observer_hazards),
+    OBSERVE_METHOD: ("insert_observer_method", observer_hazards),
+    FINALIZE_METHOD: ("quant_finalize_method", _computed_weights),
+}
+"""Pass -> its stage, and what finds out why it would end the process, given the same arguments."""
 
 
 def _is_attribute(value: CppNode) -> bool:

@@ -15,9 +15,16 @@ import torch
 from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
 
-from jitq_explore.capture.guard import check_finalize_method, check_observers
+from jitq_explore.capture.guard import (
+    FINALIZE_METHOD,
+    OBSERVE,
+    OBSERVE_METHOD,
+    Hazard,
+    guarded,
+    hazards,
+)
 from jitq_explore.capture.shared_classes import clashes, unshared
-from jitq_explore.capture.torch_types import wrap
+from jitq_explore.capture.torch_types import CppModule, wrap
 
 CALIBRATE = "calibrate"
 """Name of the stage that no pass makes: the user's data run through the observed model."""
@@ -100,11 +107,13 @@ def insert_observers(module: ScriptModule, options: Options) -> ScriptModule:
     given = module._c
     if options.separate and any(clashes(given, options.qconfigs)):
         given = unshared(given)
-    check_observers(given, "forward", options.qconfigs, options.quant_type, "insert_observers")
-    observed = torch._C._jit_pass_insert_observers(
-        given, "forward", options.qconfigs, options.inplace, options.quant_type
-    )
-    return wrap(observed)
+    return wrap(guarded(OBSERVE)(*_observe_arguments(given, options)))
+
+
+def _observe_arguments(module: CppModule, options: Options) -> tuple[Any, ...]:
+    return (
+        module, options.method_name, options.qconfigs, options.inplace, options.quant_type
+    )  # fmt: skip
 
 
 def insert_quant_dequant(module: ScriptModule, options: Options) -> ScriptModule:
@@ -141,13 +150,11 @@ def inline(module: ScriptModule, options: Options) -> ScriptModule:
 
 
 def insert_observer_method(module: ScriptModule, options: Options) -> ScriptModule:
-    """Add `observe_<method>` and `reset_observers_<method>`; the method itself stays float."""
-    method, quant_type = options.method_name, options.quant_type
-    check_observers(module._c, method, options.qconfigs, quant_type, "insert_observer_method")
-    observed = torch._C._jit_pass_insert_observer_method_for_ondevice_ptq(
-        module._c, method, options.qconfigs, options.inplace, quant_type
-    )
-    return wrap(observed)
+    """Add `observe_<method>` and `reset_observers_<method>`; the method itself stays float.
+
+    WouldCrashError where that would end the process.
+    """
+    return wrap(guarded(OBSERVE_METHOD)(*_observe_arguments(module._c, options)))
 
 
 def insert_quant_dequant_method(module: ScriptModule, options: Options) -> ScriptModule:
@@ -164,11 +171,11 @@ def quant_finalize_method(module: ScriptModule, options: Options) -> ScriptModul
 
     WouldCrashError where that would end the process.
     """
-    check_finalize_method(module._c, f"quantize_{options.method_name}", "quant_finalize_method")
-    finalized = torch._C._jit_pass_quant_finalize_for_ondevice_ptq(
-        module._c, QuantType.DYNAMIC, f"quantize_{options.method_name}"
-    )
-    return wrap(finalized)
+    return wrap(guarded(FINALIZE_METHOD)(*_finalize_arguments(module._c, options)))
+
+
+def _finalize_arguments(module: CppModule, options: Options) -> tuple[Any, ...]:
+    return module, QuantType.DYNAMIC, f"quantize_{options.method_name}"
 
 
 # What `prepare` does before any data is seen.
@@ -206,6 +213,26 @@ CONVERT_ON_DEVICE = (
     # Splits it: one method packs the weights, one computes with them.
     Stage("quant_finalize_method", quant_finalize_method),
 )
+
+BY_NAME = {
+    stage.name: stage
+    for pipeline in (PREPARE, CONVERT, PREPARE_ON_DEVICE, CONVERT_ON_DEVICE)
+    for stage in pipeline
+}
+"""The stages that are passes. `fold_conv_bn` is the same in all pipelines."""
+
+
+def foreseen(stage: str, module: CppModule, options: Options) -> tuple[Hazard, ...]:
+    """Why that stage would end the process, as far as the guard knows."""
+    guarded_passes = {
+        "insert_observers": (OBSERVE, _observe_arguments),
+        "insert_observer_method": (OBSERVE_METHOD, _observe_arguments),
+        "quant_finalize_method": (FINALIZE_METHOD, _finalize_arguments),
+    }
+    if stage not in guarded_passes:
+        return ()
+    name, arguments = guarded_passes[stage]
+    return hazards(name, *arguments(module, options))
 
 
 def _without_finalize(stages: Sequence[Stage]) -> tuple[Stage, ...]:
