@@ -70,9 +70,7 @@ class WouldCrashError(RuntimeError):
         self.keys = tuple(dict.fromkeys(key for one in hazards for key in one.keys))
         self.remedy = " ".join(dict.fromkeys(one.remedy for one in hazards))
         reasons = " ".join(one.why for one in hazards)
-        super().__init__(
-            f"{stage} was not run: torch's pass would end this process. {reasons} {self.remedy}"
-        )
+        super().__init__(f"{stage} was not run: torch's pass would crash. {reasons} {self.remedy}")
 
     def __reduce__(self) -> tuple[type[WouldCrashError], tuple[str, tuple[Hazard, ...]]]:
         return type(self), (self.stage, self.hazards)
@@ -206,19 +204,24 @@ def _keys_to_live_with(
 
 
 def _about_classes(module: CppModule, found: Unfinished) -> Hazard:
-    names = dict.fromkeys(type_name(_at(module, path)).rpartition(".")[2] for path in found.lacking)
-    idle = (
-        "are never called from it" if found.uncalled else "are called only where it does not look"
+    classes = dict.fromkeys(
+        type_name(_at(module, path)).rpartition(".")[2] for path in found.lacking
     )
     if set(found.lacking) & set(found.having):
-        idle = "get other observers than the modules that they share it with"
+        reason = "not all of them are called by the same methods"
+    elif set(found.lacking) == set(found.uncalled):
+        reason = f"the former are never called from {found.method!r}"
+    else:
+        reason = (
+            f"the former are never called from {found.method!r}, or only where the pass does not "
+            "look: in loops, and before a raise"
+        )
     why = (
-        f"It gives observers to modules that share their TorchScript class ({_listed(names)}) with "
-        f"others that {idle}: {_listed(found.lacking)} (they share it with {_listed(found.having)})"
-        "."
+        f"{_listed(found.lacking)} would be left without the observers that the pass adds to their "
+        f"TorchScript class ({_listed(classes)}) for {_listed(found.having)}: {reason}."
     )
     if not found.keys_suffice:
-        return Hazard(found.lacking, why, f"Let {_SESSION}, which gives each a class of its own.")
+        return Hazard(found.lacking, why, f"Remedy: let {_SESSION}, which separates the classes.")
     nones = ", ".join(f"{key!r}: None" for key in found.keys[:MAX_NAMES])
     more = ", …" if len(found.keys) > MAX_NAMES else ""
     remedy = (
@@ -228,7 +231,7 @@ def _about_classes(module: CppModule, found: Unfinished) -> Hazard:
     return Hazard(found.lacking, why, remedy, found.keys)
 
 
-_SESSION = "jq.Session do it: Session.static(…, remedy=True), or .dynamic"
+_SESSION = "jq.Session.static or .dynamic do it, with remedy=True"
 
 
 def _about_calls(calls: Sequence[FunctionCall]) -> Hazard:
@@ -239,8 +242,8 @@ def _about_calls(calls: Sequence[FunctionCall]) -> Hazard:
     )
     return Hazard(
         paths,
-        "It cannot take a scripted function without arguments, such as nn.MultiheadAttention and "
-        f"nn.TransformerEncoderLayer call: {_listed(where)}.",
+        "It cannot follow a call of a scripted function without arguments, such as "
+        f"nn.MultiheadAttention makes: {_listed(where)}.",
         "Remedy: trace the model (torch.jit.trace(model.eval(), example)) instead of scripting "
         f"it; or let {_SESSION}, which inlines those functions.",
     )

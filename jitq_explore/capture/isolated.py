@@ -6,6 +6,7 @@ string, empty where the pass ended well, else its error. It ends with its input.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from torch.ao.quantization.qconfig import QConfig
 from torch.ao.quantization.quant_type import QuantType
+from torch.jit import ScriptModule
 
 from jitq_explore.capture import stages
 from jitq_explore.capture.engines import engine_in_force
@@ -50,7 +52,7 @@ def run(folder: Path) -> None:
 
     def observer(name: str) -> Any:
         if name not in observers:
-            observers[name] = torch.jit.load(folder / name)._c
+            observers[name] = _loaded(folder / name)._c
         return observers[name]
 
     options = stages.Options(
@@ -64,8 +66,14 @@ def run(folder: Path) -> None:
         separate=job["separate"],
     )
     with engine_in_force(job["engine"]):
-        model = stages.BY_NAME[job["stage"]].apply(torch.jit.load(folder / MODEL), options)
+        model = stages.BY_NAME[job["stage"]].apply(_loaded(folder / MODEL), options)
         SnapshotTaker(options.method_name).take(model)
+
+
+def _loaded(path: Path) -> ScriptModule:
+    # As bytes: torch cannot open every path that Windows can.
+    module: ScriptModule = torch.jit.load(io.BytesIO(path.read_bytes()))
+    return module
 
 
 if __name__ == "__main__":

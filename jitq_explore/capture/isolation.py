@@ -22,11 +22,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from jitq_explore.capture.guard import Hazard
 from jitq_explore.capture.stages import Options, foreseen
-from jitq_explore.capture.torch_types import CppModule, wrap
+from jitq_explore.capture.torch_types import CppModule
 
 SECONDS = 600.0
 """How long a pass may take in the other process, where nothing else is said."""
@@ -172,13 +170,13 @@ class _Worker:
 def _write(
     folder: Path, stage: str, module: CppModule, options: Options, engine: str | None
 ) -> None:
-    torch.jit.save(wrap(module), folder / MODEL)
+    (folder / MODEL).write_bytes(module.save_to_buffer())
     observers: dict[Any, str] = {}
     for qconfig in filter(None, options.qconfigs.values()):
         for observer in qconfig:
             if observer not in observers:
                 observers[observer] = f"observer{len(observers)}.pt"
-                torch.jit.save(wrap(observer), folder / observers[observer])
+                (folder / observers[observer]).write_bytes(observer.save_to_buffer())
     job = {
         "stage": stage,
         "engine": engine,

@@ -21,7 +21,7 @@ from torch.ao.quantization.quant_type import QuantType
 
 from jitq_explore.capture.reached import Reached, reached_from
 from jitq_explore.capture.read_modules import is_observer, type_name, walk
-from jitq_explore.capture.scripting import script
+from jitq_explore.capture.scripting import compiled
 from jitq_explore.capture.torch_types import CppModule, wrap
 
 # Bound here, since `jq.record()` would take a trial of ours for the pass of a run.
@@ -33,7 +33,7 @@ QConfigs = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Modules that `insert_observers` would leave without observers which their class has.
+    """Modules that the pass, begun at that method, would leave without observers of their class.
 
     `lacking` are their paths, `having` those of modules of the same classes that get observers;
     `uncalled` those of `lacking` that are called nowhere. `keys` are the keys of a qconfig dict
@@ -41,6 +41,7 @@ class Unfinished:
     whether they do for all of them.
     """
 
+    method: str
     lacking: tuple[str, ...]
     having: tuple[str, ...]
     uncalled: tuple[str, ...]
@@ -71,6 +72,7 @@ def unfinished(
     keys = _keys(lacking, qconfigs, reached)
     without = {**qconfigs, **dict.fromkeys(keys)}
     return Unfinished(
+        method=method,
         lacking=tuple(lacking),
         having=tuple(having) or tuple(path for path in lacking if counts[path]),
         uncalled=tuple(path for path in lacking if path not in reached.called),
@@ -110,8 +112,8 @@ def unshared(root: CppModule) -> CppModule:
     Made by the pass itself, which gives modules of different QConfigs different classes, told to
     observe a method that does nothing.
     """
-    holder = script(_Holder(wrap(root)))
-    tag = script(_Tag())
+    holder = compiled(_Holder(wrap(root)))
+    tag = compiled(_Tag())
     tags = {path: (copy.copy(tag), copy.copy(tag)) for path, _ in walk(holder)}
     clone = _insert_observers(holder, "forward", tags, True, QuantType.STATIC)
     return clone.getattr("held")
