@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from jitq_explore.capture.session import Session as Session
     from jitq_explore.capture.turn import Stopped as Stopped
     from jitq_explore.costing import cost_table as cost_table
+    from jitq_explore.diagnostics.diagnose import diagnose as diagnose
+    from jitq_explore.diagnostics.explain import explain as explain
+    from jitq_explore.diagnostics.findings import Finding as Finding
+    from jitq_explore.diagnostics.findings import Findings as Findings
     from jitq_explore.exploring import explore as explore
     from jitq_explore.recommending import recommend as recommend
     from jitq_explore.snapshots.archive import load as load
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from jitq_explore.views.html import to_html as to_html
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
     from jitq_explore.views.numerics_table import numerics_table as numerics_table
+    from jitq_explore.views.qconfig_table import qconfig_table as qconfig_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
     from jitq_explore.views.tables import channel_table as channel_table
@@ -43,6 +48,8 @@ if TYPE_CHECKING:
     from jitq_explore.views.tables import stage_table as stage_table
 
 _HOMES = {
+    "Finding": "diagnostics.findings",
+    "Findings": "diagnostics.findings",
     "Graph": "snapshots.graph",
     "GraphDiff": "snapshots.diff",
     "IsolatedPassError": "capture.isolation",
@@ -56,14 +63,17 @@ _HOMES = {
     "channel_table": "views.tables",
     "compare": "capture.numerics",
     "cost_table": "costing",
+    "diagnose": "diagnostics.diagnose",
     "diff": "views.show",
     "diff_graphs": "views.show",
+    "explain": "diagnostics.explain",
     "explore": "exploring",
     "lineage": "snapshots.lineage",
     "lineage_table": "views.lineage_table",
     "load": "snapshots.archive",
     "numerics_table": "views.numerics_table",
     "observer_table": "views.tables",
+    "qconfig_table": "views.qconfig_table",
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
     "recommend": "recommending",
@@ -76,6 +86,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Finding",
+    "Findings",
     "Graph",
     "GraphDiff",
     "IsolatedPassError",
@@ -88,14 +100,17 @@ __all__ = [
     "channel_table",
     "compare",
     "cost_table",
+    "diagnose",
     "diff",
     "diff_graphs",
+    "explain",
     "explore",
     "lineage",
     "lineage_table",
     "load",
     "numerics_table",
     "observer_table",
+    "qconfig_table",
     "quant_node_table",
     "read_graph",
     "recommend",
