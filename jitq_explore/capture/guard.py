@@ -38,7 +38,9 @@ GUARDED = (OBSERVE, OBSERVE_METHOD, FINALIZE_METHOD)
 QConfigs = Mapping[str, Any]
 """A scripted qconfig dict."""
 
+# Bound here, since `jq.record()` would take a trial of ours for the pass of a run.
 _insert_observers = torch._C._jit_pass_insert_observers
+_insert_quant_dequant = torch._C._jit_pass_insert_quant_dequant
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,9 @@ def remedied(module: CppModule, method: str, qconfigs: QConfigs, quant_type: Qua
     """The model and the keys with which observers can be inserted; itself where they can anyway.
 
     The results are those that the pass would give if it lived, with one exception that is said:
-    torch has never been able to observe `nn.MultiheadAttention` in static mode, which stays float.
-    The given module is not changed.
+    modules that call functions without arguments stay float where torch, having got past these, can
+    quantize no model with them; it never can `nn.MultiheadAttention` in static mode. The given
+    module is not changed.
     """
     keys: tuple[str, ...] = ()
     messages = []
@@ -161,7 +164,9 @@ def remedied(module: CppModule, method: str, qconfigs: QConfigs, quant_type: Qua
         messages.append(f"remedy: calls of functions without arguments were inlined: {names}")
         keys = _keys_to_live_with(module, method, qconfigs, quant_type, calls)
         if keys:
-            messages.append(f"remedy: kept float, since torch cannot observe them: {_listed(keys)}")
+            messages.append(
+                f"remedy: kept float, since torch cannot quantize them: {_listed(keys)}"
+            )
     without = {**qconfigs, **dict.fromkeys(keys)}
     found = unfinished(module, method, without, quant_type)
     if found and found.keys_suffice:
@@ -186,13 +191,13 @@ def _keys_to_live_with(
     quant_type: QuantType,
     calls: Sequence[FunctionCall],
 ) -> tuple[str, ...]:
-    """The modules around the calls that have to stay float for the pass to succeed."""
+    """The modules around the calls that have to stay float for torch to be able to do the rest."""
     paths = tuple(dict.fromkeys(call.path for call in calls))
     keys: tuple[str, ...] = ()
     while True:
         try:
             without = {**qconfigs, **dict.fromkeys(keys)}
-            _insert_observers(unshared(module), method, without, True, quant_type)
+            _try_passes(unshared(module), method, without, quant_type)
         except RuntimeError:
             if keys == paths:
                 paths = tuple(dict.fromkeys(path.rpartition(".")[0] for path in paths))
@@ -201,6 +206,12 @@ def _keys_to_live_with(
             keys = paths
         else:
             return keys
+
+
+def _try_passes(module: CppModule, method: str, qconfigs: QConfigs, quant_type: QuantType) -> None:
+    """Raise what preparing and converting the model would, without calibration; changes nothing."""
+    observed = _insert_observers(module, method, dict(qconfigs), False, quant_type)
+    _insert_quant_dequant(observed, method, False, False, quant_type)
 
 
 def _about_classes(module: CppModule, found: Unfinished) -> Hazard:

@@ -7,7 +7,8 @@ up in `torch._C` at the time of the call, so that `jq.record()` can watch them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,6 +109,23 @@ def insert_observers(module: ScriptModule, options: Options) -> ScriptModule:
     if options.separate and any(clashes(given, options.qconfigs)):
         given = unshared(given)
     return wrap(guarded(OBSERVE)(*_observe_arguments(given, options)))
+
+
+@contextlib.contextmanager
+def noted_clashes(module: ScriptModule, qconfigs: Mapping[str, Any]) -> Iterator[None]:
+    """Adds what to do to torch's error about QConfigs that differ within a shared class."""
+    try:
+        yield
+    except RuntimeError as error:
+        for group in clashes(module._c, qconfigs):
+            shown, *others = map(repr, group)
+            keys = ", ".join(f"{path}: …" for path in others)
+            error.add_note(
+                f"{shown} and {', '.join(others)} share their TorchScript class and their qconfig, "
+                "but submodules of theirs have different ones: give all but one of them a key with "
+                f"a QConfig of its own ({keys}), or use jq.Session, which separates the classes."
+            )
+        raise
 
 
 def _observe_arguments(module: CppModule, options: Options) -> tuple[Any, ...]:

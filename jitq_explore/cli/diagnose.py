@@ -71,7 +71,7 @@ def _as_text(findings: Findings, name: Path) -> str:
 
 
 def _as_json(findings: Findings, name: Path) -> str:
-    counts = Counter(each.severity for each in findings)
+    counts: Counter[str] = Counter(each.severity for each in findings)
     told = {
         "file": str(name),
         "counts": {severity: counts[severity] for severity in SEVERITIES},
