@@ -3,7 +3,7 @@
 Replace `torch.ao.quantization.quantize_jit` by `jitq_explore.quantize_jit` in an import, and the
 same quantized models come out, bit for bit. Names, parameters, errors and what happens to the
 model that is passed in are torch's. Errors may carry notes, and a key of a qconfig dict that names
-no submodule is warned of.
+no submodule is warned of. Where torch's pass would end the process, WouldCrashError is raised.
 
 Where a qconfig dict is asked for, it maps names of submodules to a `QConfig`, or to None for what
 is to stay float; a submodule without an entry takes that of its parent, the model itself is "".
@@ -47,6 +47,7 @@ from jitq_explore.capture.stages import (  # noqa: E402
     insert_quant_dequant,
     insert_quant_dequant_method,
     move_to_cpu,
+    noted_clashes,
     quant_finalize,
     quant_finalize_method,
     settle,
@@ -97,7 +98,9 @@ def _prepare_jit(
     qconfigs = _checked_and_scripted(model, qconfig_dict)
     options = Options(qconfigs=qconfigs, inplace=inplace, quant_type=quant_type)
     folded = fuse_conv_bn_jit(model, inplace)
-    return settle(folded, insert_observers(folded, options), inplace)
+    with noted_clashes(folded, qconfigs):
+        observed = insert_observers(folded, options)
+    return settle(folded, observed, inplace)
 
 
 def _prepare_ondevice_jit(
@@ -126,7 +129,8 @@ def prepare_jit(
     """The model with observers, to be run on calibration data and then given to `convert_jit`.
 
     ValueError for a model that is not scripted or traced or has no `forward`, and for keys that are
-    not strings; TypeError or AttributeError for what is no dict of QConfigs.
+    not strings; TypeError or AttributeError for what is no dict of QConfigs; WouldCrashError, which
+    is a RuntimeError, where torch's pass would end the process.
     """
     _log_use("prepare_jit")
     return _prepare_jit(model, qconfig_dict, inplace, quant_type=QuantType.STATIC)
