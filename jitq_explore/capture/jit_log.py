@@ -123,6 +123,8 @@ def _sort(file: IO[bytes], listener: Listener, foreign: frozenset[str], said: Sa
     file.seek(0)
     kept = file.read(listener.max_bytes)
     if size > len(kept):
+        kept = kept[: kept.rfind(b"\n") + 1]
+        file.seek(len(kept))
         said.problem = (
             f"the log of this pass has {_mb(size)}, of which the first {_mb(len(kept))} were read "
             "(log_bytes)"

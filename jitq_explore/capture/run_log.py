@@ -91,6 +91,7 @@ class RunLog:
         error: StageError | None,
     ) -> None:
         """Add a record; a stage that has run before gets a number ("dce#2")."""
+        steps = self._steps(name, before, after, watched)
         record = StageRecord(
             name=free_name(name, self.recording.names),
             before=before,
@@ -101,7 +102,7 @@ class RunLog:
             messages=tuple(dict.fromkeys(watched.messages)),
             timeline=watched.timeline,
             interrupted=watched.interrupted,
-            steps=self._steps(name, before, after, watched),
+            steps=steps,
         )
         self.recording = replace(self.recording, stages=(*self.recording.stages, record))
 
@@ -122,7 +123,12 @@ class RunLog:
         reader, said = self.listener.reader, watched.said
         left = reader.graph_of(said.left) if said.left else None
         context = Context(before, after, reader, self._own_rules(), left)
-        return inner_steps(stage, said.entries, context)
+        try:
+            return inner_steps(stage, said.entries, context)
+        except Exception as error:
+            # The run is worth more than what torch says of it.
+            watched.messages.append(f"what the pass said could not be read: {error!r}")
+            return ()
 
     def _own_rules(self) -> tuple[FusionRule, ...]:
         """The rules of this mode; on-device quantization is dynamic."""

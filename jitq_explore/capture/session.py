@@ -17,7 +17,7 @@ from jitq_explore.capture.calibration import GOES_ON, Calibration, batches_seen
 from jitq_explore.capture.collect import Collector
 from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.hush import kept_warnings
-from jitq_explore.capture.interpret import LiveModel
+from jitq_explore.capture.interpret import LiveModel, Program
 from jitq_explore.capture.jit_log import LOG_BYTES, Listener, left_by
 from jitq_explore.capture.qconfig_changes import changed, with_observers
 from jitq_explore.capture.qconfigs import (
@@ -428,6 +428,14 @@ class Session:
             raise KeyError(f"stage {stage!r} cannot be run (must be one of {self.live_stages})")
         return self._live_now()
 
+    def program(self, stage: str) -> Program:
+        """The same, ready to be run node by node; made once for each stage."""
+        snapshot = self.recording.input if stage == INPUT else self.recording[stage].after
+        found = self._programs.get(stage)
+        if found is None or found.model.snapshot is not snapshot:
+            found = self._programs[stage] = Program(self.live(stage))
+        return found
+
     @contextlib.contextmanager
     def measured(self) -> Iterator[Turn]:
         """While open, its models may be run: no stage begins, the quantized backend is its own.
@@ -467,6 +475,7 @@ class Session:
             )
         self._log = RunLog(recording, taker, Listener(plan.log_bytes) if plan.deep else None)
         self._kept: dict[str, LiveModel] = {}
+        self._programs: dict[str, Program] = {}
 
     def _check_can_go_on(self) -> None:
         failed = self.recording.error

@@ -29,7 +29,13 @@ from jitq_explore.snapshots.observations import Observation, observations, obser
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
 from jitq_explore.snapshots.qparams import affine_qparams
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.snapshots.settling import OBSERVERS, QUANT_RANGES, histogram_of, settled_range
+from jitq_explore.snapshots.settling import (
+    OBSERVERS,
+    QUANT_RANGES,
+    histogram_of,
+    settled_range,
+    stored_integers,
+)
 
 _SYMMETRIC = ("per_tensor_symmetric", "per_channel_symmetric")
 
@@ -100,14 +106,17 @@ def predict(
 ) -> Prediction:
     """What quantizing the values of a histogram with the range `low` to `high` would cost.
 
-    Scale and zero point are those that torch computes of the range. `sqnr` is
+    Scale and zero point are those that torch computes of the range; values are clipped where the
+    dtype ends, as torch's kernels do, not at `quant_min` and `quant_max`. `sqnr` is
     10·log10(Σ x² / Σ (x − y)²) with x spread evenly within each bin and y the nearest value of the
     grid or, outside, its end; both sums are integrals taken exactly (`grid.noise_of`).
     """
     scale, zero_point = affine_qparams(
         low, high, quant_min, quant_max, symmetric=symmetric, dtype=dtype
     )
-    return rate(histogram, Grid(scale, zero_point, quant_min, quant_max))
+    return rate(
+        histogram, Grid(scale, zero_point, *QUANT_RANGES.get(dtype, (quant_min, quant_max)))
+    )
 
 
 def rate(histogram: Histogram, grid: Grid) -> Prediction:
@@ -214,7 +223,7 @@ def grid_for(reading: ObserverReading, low: float, high: float) -> Grid:
         symmetric=reading.qscheme in _SYMMETRIC,
         dtype=reading.dtype,
     )
-    return Grid(scale, zero_point, reading.quant_min, reading.quant_max)
+    return Grid(scale, zero_point, *stored_integers(reading))
 
 
 def fixed_choice(reading: ObserverReading, grid: Grid) -> ObserverChoice:
@@ -225,8 +234,8 @@ def fixed_choice(reading: ObserverReading, grid: Grid) -> ObserverChoice:
             "scale": grid.scale,
             "zero_point": grid.zero_point,
             "dtype": reading.dtype,
-            "quant_min": grid.quant_min,
-            "quant_max": grid.quant_max,
+            "quant_min": reading.quant_min,
+            "quant_max": reading.quant_max,
         },
     )
 
@@ -238,7 +247,7 @@ def present_grids(reading: ObserverReading) -> tuple[Grid, ...]:
             f"{reading.path!r} has no scale: nothing is quantized by it yet"
         )
     pairs = zip(reading.scale, reading.zero_point, strict=True)
-    return tuple(Grid(s, int(z), reading.quant_min, reading.quant_max) for s, z in pairs)
+    return tuple(Grid(s, int(z), *stored_integers(reading)) for s, z in pairs)
 
 
 def channel_grids(stats: TensorStats, reading: ObserverReading) -> tuple[Grid, ...]:

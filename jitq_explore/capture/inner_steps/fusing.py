@@ -73,7 +73,7 @@ def _rule_step(one: Try, after: StepGraph, rule: FusionRule | None) -> Step:
     name = rule.name if rule is not None else ""
     phase = "fuse" if one.is_fusion else "prepack"
     times = "" if len(found) == 1 else f" ({len(found)} times)"
-    events = tuple(_event(rewrite, name) for rewrite in found)
+    events = tuple(map(_event, found))
     return Step(
         phase, f"{name or 'a rule that is not known'}{times}", events, one.before, after, name
     )
@@ -85,7 +85,7 @@ def _split(one: Try, rule: FusionRule | None, context: Context) -> Iterator[Step
     split = context.main_after
     made = [line for line in split.lines if kind_made(line) == end] if split is not None else []
     if rule is not None and end and made and not any(kind_made(x) == end for x in one.before.lines):
-        events = tuple(_event(Rewrite((), (line,)), rule.name) for line in made)
+        events = tuple(_event(Rewrite((), (line,))) for line in made)
         title = f"{rule.name}, then split in packing and running"
         yield Step("fuse", title, events, one.before, split, rule.name)
 
@@ -95,10 +95,16 @@ def _end(graph: Sequence[str]) -> str:
     return next(filter(None, map(kind_made, reversed(graph))), "")
 
 
-def _event(rewrite: Rewrite, rule: str) -> Event:
-    took = "\n".join(line.strip() for line in rewrite.taken)
-    made = "\n".join(line.strip() for line in rewrite.made)
-    return Event("fused", f"{took}\n→\n{made}", rewrite.values, cause=rule)
+def _event(rewrite: Rewrite) -> Event:
+    took = [f"took {line.strip()}" for line in rewrite.taken]
+    made = [f"made {line.strip()}" for line in rewrite.made]
+    return Event("fused", "\n".join([*made, *took]), rewrite.values, cause=_in_short(rewrite))
+
+
+def _in_short(rewrite: Rewrite) -> str:
+    """The kinds that were taken and those that were made."""
+    took, made = (" + ".join(map(kind_made, lines)) for lines in (rewrite.taken, rewrite.made))
+    return f"{took} → {made}" if took else made
 
 
 def _freezing(entries: Sequence[LogEntry], context: Context) -> Iterator[Step]:

@@ -16,6 +16,7 @@ from jitq_explore.views.answers.pages import AskError, Book, Page, RunBook
 from jitq_explore.views.answers.pairs import PairBook
 from jitq_explore.views.answers.plots import plot
 from jitq_explore.views.answers.run import run
+from jitq_explore.views.answers.steps import step, steps
 from jitq_explore.views.answers.tables import table
 from jitq_explore.views.answers.text import text
 from jitq_explore.views.answers.what_if import answer_what_if
@@ -28,6 +29,8 @@ _ASKS: Mapping[str, tuple[Callable[..., object], frozenset[str], frozenset[str]]
     "details": (details, frozenset({"stage", "node"}), frozenset({"gone"})),
     "errors": (errors, frozenset({"stage"}), frozenset()),
     "plot": (plot, frozenset({"name"}), frozenset({"where", "run", "wish"})),
+    "step": (step, frozenset({"stage", "number"}), frozenset()),
+    "steps": (steps, frozenset({"stage"}), frozenset()),
     "table": (table, frozenset({"name"}), frozenset()),
     "text": (text, frozenset({"stage", "what"}), frozenset()),
     "what_if": (

@@ -9,6 +9,7 @@ from jitq_explore.diagnostics.findings import WARNING
 from jitq_explore.snapshots.recording import INPUT, Recording, StageRecord
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.plots import plot_tabs
+from jitq_explore.views.answers.steps import outline
 from jitq_explore.views.answers.tables import tabs
 from jitq_explore.views.answers.wording import counted, duration, plural, readable
 from jitq_explore.views.boxes import SIGNS, Status
@@ -92,7 +93,7 @@ def _stage(book: Book, page: Page) -> dict[str, object]:
         "findings": _findings(book, page),
         "only": page.only,
         "canAccept": record is not None and _can_be_accepted(record),
-        "steps": [step.name for step in record.steps] if record is not None else [],
+        "steps": outline(record.steps) if record is not None else [],
     }
 
 

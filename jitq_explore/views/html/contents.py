@@ -87,6 +87,8 @@ class _Collecting:
         for stage in self.stages:
             self.keep("links", stage=stage)
             self.keep("errors", stage=stage)
+            for number in range(len(self.keep("steps", stage=stage)["steps"])):
+                self.keep("step", stage=stage, number=number)
             for what in ("ir", "code"):
                 self.keep("text", stage=stage, what=what)
             for node in self.keep("nodes", stage=stage):

@@ -2,7 +2,7 @@
 //
 // The page is one ES module, these files in this order (none imports another):
 //   graph_view.js, dom.js, answers.js, follow.js, strip.js, toolbar.js, what_if.js, details.js,
-//   tables.js, text.js, plots.js, tabs.js, keys.js, explorer.js
+//   tables.js, text.js, steps.js, plots.js, tabs.js, keys.js, explorer.js
 
 const NO_STATE = {
   stage: "",
@@ -48,7 +48,11 @@ class Page {
       "aria-label": "Quantization explorer",
       "data-lm-suppress-shortcuts": "true",
     });
-    this.strip = new Strip({ onStage: (stage) => this.goTo(stage), level });
+    this.strip = new Strip({
+      onStage: (stage) => this.goTo(stage),
+      onStep: (stage, number) => this.showStep(stage, number),
+      level,
+    });
     this.live = new LiveBar((message) => this.source.live?.send(message));
     this.live.element.hidden = true;
     this.toolbar = new Toolbar(this.toolbarMoves());
@@ -165,6 +169,12 @@ class Page {
 
   goTo(stage) {
     if (stage && stage !== this.state.stage) this.change({ stage });
+  }
+
+  /** An inner step of a stage. */
+  async showStep(stage, number) {
+    await this.change({ stage, tab: "steps" });
+    this.tabs.chooseStep(stage, number);
   }
 
   stepStage(direction) {

@@ -4,8 +4,9 @@ const MOST_SAID = 4; // warnings shown above the graph
 
 /** The heading and one card a stage. */
 class Strip {
-  constructor({ onStage, level }) {
+  constructor({ onStage, onStep, level }) {
     this.onStage = onStage;
+    this.onStep = onStep;
     this.level = level;
     this.heading = make("div", { class: "jitq-heading" });
     this.cards = make("ol", { class: "jitq-cards" });
@@ -63,7 +64,27 @@ class Strip {
       make("span", { class: "jitq-card-line" }, ...name),
       make("span", { class: "jitq-card-line" }, ...outcomeOf(stage), ...timeOf(stage)),
     );
-    return make("li", {}, button, stepsOf(stage));
+    return make("li", {}, button, this.stepsOf(stage));
+  }
+
+  /** The phases of its inner steps, each a way in. */
+  stepsOf(stage) {
+    if (!stage.steps.length) return null;
+    const phases = stage.steps.map(({ name, label, title, number }) =>
+      make(
+        "li",
+        {},
+        makeJump([name, label].filter(Boolean).join(" "), () => this.onStep(stage.name, number), {
+          title,
+        }),
+      ),
+    );
+    return make(
+      "details",
+      { class: "jitq-steps" },
+      make("summary", { text: plural(sumOf(stage.steps), "inner step") }),
+      make("ol", {}, ...phases),
+    );
   }
 
   cardToCome(name) {
@@ -116,19 +137,9 @@ function timeOf(stage) {
   return [make("span", { class: "jitq-time", text: duration(stage.seconds) })];
 }
 
-function stepsOf(stage) {
-  if (!stage.steps.length) return null;
-  return make(
-    "details",
-    { class: "jitq-steps" },
-    make("summary", { text: plural(stage.steps.length, "inner step") }),
-    make("ol", {}, ...stage.steps.map((step) => make("li", { text: stepText(step) }))),
-  );
-}
-
-function stepText(step) {
-  if (typeof step === "string") return step;
-  return [step.name ?? step.title, step.label].filter(Boolean).join("  ");
+/** How many steps the phases have. */
+function sumOf(phases) {
+  return phases.reduce((sum, { count }) => sum + count, 0);
 }
 
 function summaryOf(stage) {

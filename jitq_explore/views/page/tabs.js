@@ -1,5 +1,11 @@
 // The tabs below the graph; what is in one is asked for when it is opened.
 
+const STEPS_TAB = {
+  name: "steps",
+  title: "Inside",
+  hint: "What the pass said of itself, step by step",
+};
+
 const TEXT_TABS = [
   { name: "ir", title: "IR", hint: "The graph's text before and after the stage" },
   { name: "code", title: "Code", hint: "The code before and after the stage" },
@@ -42,7 +48,8 @@ class Tabs {
       { name: "messages", title: "Messages", hint: "Errors and warnings" },
       { name: "qconfig", title: "qconfig", hint: "What was asked to be quantized, and how" },
     ];
-    this.tabs = [...run.tabs, ...run.plotTabs, ...TEXT_TABS, ...fixed];
+    const deep = run.stages.some(({ steps }) => steps.length) ? [STEPS_TAB] : [];
+    this.tabs = [...run.tabs, ...run.plotTabs, ...deep, ...TEXT_TABS, ...fixed];
     const hadFocus = this.list.contains(document.activeElement);
     this.list.replaceChildren(...this.tabs.map((tab) => this.tab(tab)));
     if (hadFocus) this.list.querySelector(`[data-tab="${this.open}"]`)?.focus();
@@ -112,11 +119,14 @@ class Tabs {
     const count = stage?.messages.length ?? 0;
     const badge = this.list.querySelector('[data-tab="messages"] .jitq-badge');
     badge.textContent = stage?.error ? FAILED : String(count);
+    const inside = this.list.querySelector('[data-tab="steps"] .jitq-badge');
+    if (inside) inside.textContent = String(sumOf(stage?.steps ?? []));
   }
 
   async view(tab, stage) {
     if (tab === "messages") return { element: messagesOf(this.run, stage) };
     if (tab === "qconfig") return { element: await this.qconfig() };
+    if (tab === STEPS_TAB.name) return this.stepsOf(stage);
     const isText = TEXT_TABS.some(({ name }) => name === tab);
     const key = isText ? `${tab} ${stage}` : tab;
     const plots = this.run.plotTabs.find(({ name }) => name === tab);
@@ -131,6 +141,23 @@ class Tabs {
       if (!this.views.has(key)) this.views.set(key, this.made(isText, answer));
     }
     return this.views.get(key);
+  }
+
+  async stepsOf(stage) {
+    const key = `${STEPS_TAB.name} ${stage}`;
+    if (!this.views.has(key)) {
+      const answer = await this.answers.get("steps", { stage });
+      if (answer.error !== undefined)
+        return { element: make("div", { class: "jitq-alarm", text: answer.error }) };
+      if (!this.views.has(key))
+        this.views.set(key, new StepsView(answer, this.answers, stage));
+    }
+    return this.views.get(key);
+  }
+
+  /** Choose an inner step of the stage shown, whose tab is open. */
+  chooseStep(stage, number) {
+    this.views.get(`${STEPS_TAB.name} ${stage}`)?.choose(number);
   }
 
   async qconfig() {
