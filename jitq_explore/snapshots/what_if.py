@@ -199,9 +199,9 @@ def _with_range(
     low: float | None,
     high: float | None,
 ) -> WhatIf:
-    now = present_grids(seen.reading)
-    start = low if low is not None else min(grid.low for grid in now)
-    end = high if high is not None else max(grid.high for grid in now)
+    ends = present_range(seen.reading)
+    start = low if low is not None else ends[0]
+    end = high if high is not None else ends[1]
     grid = grid_for(wanted, start, end)
     asked = ", ".join((f"{start:.4g} … {end:.4g}", *_other_dtype(seen.reading, wanted)))
     return _compared(recording, seen, asked, (grid,), fixed_choice(wanted, grid))
@@ -248,6 +248,20 @@ def present_grids(reading: ObserverReading) -> tuple[Grid, ...]:
         )
     pairs = zip(reading.scale, reading.zero_point, strict=True)
     return tuple(Grid(s, int(z), *stored_integers(reading)) for s, z in pairs)
+
+
+def present_range(reading: ObserverReading) -> tuple[float, float]:
+    """The range that the observer's scale is made for: what its own integers stand for.
+
+    Of several channels the widest. NothingToPredictError where it has not settled on any.
+    """
+    present_grids(reading)
+    least, most = reading.quant_min or 0, reading.quant_max or 0
+    own = [
+        Grid(scale, int(zero_point), least, most)
+        for scale, zero_point in zip(reading.scale, reading.zero_point, strict=True)
+    ]
+    return min(grid.low for grid in own), max(grid.high for grid in own)
 
 
 def channel_grids(stats: TensorStats, reading: ObserverReading) -> tuple[Grid, ...]:

@@ -145,6 +145,14 @@ def test_a_wish_is_answered_with_the_change_that_it_takes():
     assert found["modules"] == ["stem"]
 
 
+def test_an_end_that_is_not_moved_stays_where_the_observer_has_it():
+    """Not where the dtype ends, which reduce_range leaves room before."""
+    path = path_of("activation")
+    low, _ = ask("what_if", value=path)["range"]
+    found = what_if(measured(), path, low=low)
+    assert found.predicted.scale == pytest.approx(found.present.scale)
+
+
 def test_per_channel_is_for_weights_alone():
     assert "PerChannelMinMax" in ask("what_if", value=path_of("weight"))["predicted"]
     assert "no weight" in ask("what_if", value=path_of("activation"), per_channel=True)["problem"]

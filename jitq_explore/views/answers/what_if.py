@@ -10,12 +10,19 @@ from jitq_explore.snapshots.grid import coarser
 from jitq_explore.snapshots.observations import Observation, observations
 from jitq_explore.snapshots.observers import Histogram
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.snapshots.settling import OBSERVERS, QUANT_RANGES, histogram_of, settled_range
+from jitq_explore.snapshots.settling import (
+    OBSERVERS,
+    QUANT_RANGES,
+    histogram_of,
+    settled_range,
+    stored_integers,
+)
 from jitq_explore.snapshots.what_if import (
     NothingToPredictError,
     Prediction,
     WhatIf,
     find_observation,
+    present_range,
     what_if,
 )
 from jitq_explore.views.answers.pages import AskError, Book
@@ -97,6 +104,8 @@ def _offer(recording: Recording, seen: Observation) -> dict[str, object]:
         "dtype": reading.dtype,
         "quantMin": reading.quant_min,
         "quantMax": reading.quant_max,
+        "stored": list(stored_integers(reading)),
+        "range": list(present_range(reading)),
         "isSymmetric": reading.qscheme.endswith("symmetric"),
         "present": _prediction(now.present) if now is not None else None,
         "predicted": {name: _prediction(each.predicted) for name, each in predicted.items()},

@@ -21,7 +21,7 @@ function clamp(value, low, high) {
   return Math.max(low, Math.min(value, high));
 }
 
-/** What torch makes of a range, in single precision: {scale, zeroPoint, quantMin, quantMax}. */
+/** What torch makes of a range, in single precision: {scale, zeroPoint}. */
 function gridOf(low, high, { quantMin, quantMax, dtype, isSymmetric }) {
   const single = Math.fround;
   const [from, to] = [Math.min(single(low), 0), Math.max(single(high), 0)];
@@ -33,7 +33,7 @@ function gridOf(low, high, { quantMin, quantMax, dtype, isSymmetric }) {
   const middle = dtype === "quint8" ? 128 : 0;
   const point = quantMin - roundHalfEven(single(from / scale));
   const zeroPoint = isSymmetric ? middle : clamp(point, quantMin, quantMax);
-  return { scale, zeroPoint, quantMin, quantMax };
+  return { scale, zeroPoint };
 }
 
 /** The edges of so many bins. */
@@ -54,10 +54,13 @@ function binsOf(histogram) {
   return { edges, counts };
 }
 
-/** What rounding the values of a histogram {low, high, counts, fine} to a grid costs. */
-function costOf(histogram, { scale, zeroPoint, quantMin, quantMax }) {
+/**
+ * What rounding the values of a histogram {low, high, counts, fine} costs, to the integers from
+ * `least` to `most`.
+ */
+function costOf(histogram, { scale, zeroPoint }, [least, most]) {
   const { edges, counts } = binsOf(histogram);
-  const [first, last] = [quantMin - zeroPoint, quantMax - zeroPoint];
+  const [first, last] = [least - zeroPoint, most - zeroPoint];
   const nearest = (x) => clamp(roundHalfEven(x / scale), first, last);
   const integral = (x) => {
     const whole = nearest(x);
@@ -95,18 +98,17 @@ function whatIfHere(offer, { observer, low, high, dtype, per_channel: perChannel
   const { histogram } = offer;
   const isSearched = observer === "Histogram";
   const { present } = offer;
-  const range = observer ? offer.ranges[observer] : [low ?? present.low, high ?? present.high];
+  const range = observer ? offer.ranges[observer] : [low ?? offer.range[0], high ?? offer.range[1]];
   if (!histogram || !range || isSearched || perChannel) return { problem: NEEDS_A_NOTEBOOK };
   const [quantMin, quantMax] = dtype ? offer.dtypes[dtype] : [offer.quantMin, offer.quantMax];
   const wanted = { ...offer, quantMin, quantMax, dtype: dtype ?? offer.dtype };
-  const { quantMin: least, quantMax: most } = offer;
-  const [scale, zeroPoint] = [Number(present.scale), Number(present.zeroPoint)];
-  const now = { scale, zeroPoint, quantMin: least, quantMax: most };
+  const now = { scale: Number(present.scale), zeroPoint: Number(present.zeroPoint) };
+  const stored = dtype ? offer.dtypes[dtype] : offer.stored;
   return {
     ...told,
     note: "Computed in this page, from a coarser histogram than a notebook has.",
-    present: costOf(histogram, now),
-    predicted: costOf(histogram, gridOf(range[0], range[1], wanted)),
+    present: costOf(histogram, now, offer.stored),
+    predicted: costOf(histogram, gridOf(range[0], range[1], wanted), stored),
   };
 }
 
@@ -166,15 +168,15 @@ class WhatIfPanel {
     const form = make("div", { class: "jitq-bar" }, ...choices);
     const sliders = [this.low.element, this.high.element];
     this.body.replaceChildren(form, this.picture, ...sliders, this.result, this.foot);
-    this.setRange(offer.present);
+    this.setRange(offer.range);
     this.show({ present: offer.present, predicted: null });
   }
 
-  /** How far a range may be moved: a quarter beyond what was seen, and what is kept now. */
+  /** How far a range may be moved: a quarter beyond what was seen, and beyond what it is now. */
   span() {
-    const { present, histogram } = this.offer;
-    const low = Math.min(histogram?.low ?? 0, present.low, 0);
-    const high = Math.max(histogram?.high ?? 0, present.high, 0);
+    const { range, histogram } = this.offer;
+    const low = Math.min(histogram?.low ?? 0, range[0], 0);
+    const high = Math.max(histogram?.high ?? 0, range[1], 0);
     return { low: 1.25 * low, high: 1.25 * high };
   }
 
@@ -210,7 +212,7 @@ class WhatIfPanel {
     field.value = shortNumber(value);
   }
 
-  setRange({ low, high }) {
+  setRange([low, high]) {
     this.setEnd("low", low);
     this.setEnd("high", high);
   }
@@ -224,9 +226,10 @@ class WhatIfPanel {
   }
 
   chooseObserver() {
-    const predicted = this.offer.predicted[this.observer.value];
-    if (predicted) this.setRange(predicted);
-    else if (this.observer.value === AS_IT_IS) this.setRange(this.offer.present);
+    const { ranges, range } = this.offer;
+    const chosen = this.observer.value;
+    if (Object.hasOwn(ranges, chosen)) this.setRange(ranges[chosen]);
+    else if (chosen === AS_IT_IS) this.setRange(range);
     this.answer();
   }
 
@@ -261,7 +264,7 @@ class WhatIfPanel {
   show(answer, wish = null) {
     const { present, predicted, note = "", modules = [], code = "" } = answer;
     const said = answer.error || answer.problem;
-    this.draw(said ? null : predicted);
+    this.draw(!said && predicted ? [this.low.value, this.high.value] : null);
     if (said) {
       this.result.replaceChildren(make("p", { class: "jitq-quiet", text: said }));
       this.foot.replaceChildren();
@@ -299,19 +302,19 @@ class WhatIfPanel {
     return [hint, ...(this.on.apply ? [start] : []), ...(code ? [python] : [])];
   }
 
-  draw(predicted) {
-    const { histogram, present } = this.offer;
+  draw(wanted) {
+    const { histogram, range } = this.offer;
     if (!histogram) {
       this.picture.replaceChildren();
       return;
     }
-    const shown = pictureOfRanges(histogram, this.span(), present, predicted);
+    const shown = pictureOfRanges(histogram, this.span(), range, wanted);
     this.picture.replaceChildren(...shown);
   }
 }
 
 /** A histogram within a span, and two ranges in it; the second may be missing. */
-function pictureOfRanges({ low, high, counts }, span, present, predicted) {
+function pictureOfRanges({ low, high, counts }, span, range, wanted) {
   const [wide, tall, foot] = [320, 96, 16];
   const [from, to] = [Math.min(span.low, low), Math.max(span.high, high)];
   const along = (value) => (clamp(value, from, to) - from) / (to - from);
@@ -325,7 +328,7 @@ function pictureOfRanges({ low, high, counts }, span, present, predicted) {
     return makeSvg("rect", { class: "jitq-bin", x: x(edges[at]), y: tall - height, width, height });
   });
   const lines = (name, ends) =>
-    [ends.low, ends.high].map((end) =>
+    ends.map((end) =>
       makeSvg("line", { class: `jitq-range ${name}`, x1: x(end), x2: x(end), y1: 0, y2: tall }),
     );
   const text = (value, attributes) =>
@@ -340,12 +343,12 @@ function pictureOfRanges({ low, high, counts }, span, present, predicted) {
     },
     ...bars,
     makeSvg("line", { class: "jitq-axis", x1: 0, x2: wide, y1: tall, y2: tall }),
-    ...lines("jitq-old", present),
-    ...(predicted ? lines("", predicted) : []),
+    ...lines("jitq-old", range),
+    ...(wanted ? lines("", wanted) : []),
     text(from, { x: 0 }),
     text(to, { x: wide, "text-anchor": "end" }),
   );
-  const what = predicted ? "grey: now · dashed: what if" : "grey: what is represented now";
+  const what = wanted ? "range now: grey · what if: dashed" : "range now: grey";
   const said = `${what} · heights are logarithmic`;
   return [svg, make("div", { class: "jitq-quiet jitq-hint", text: said })];
 }
