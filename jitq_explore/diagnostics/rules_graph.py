@@ -13,6 +13,7 @@ from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.domains import Domain
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Graph, Node, attribute_path, constant_value
+from jitq_explore.snapshots.observations import WEIGHT_INPUT
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
 
@@ -41,13 +42,20 @@ def norm_kept(recording: Recording) -> Iterator[Finding]:
             continue  # traced in training mode: that is said elsewhere
         maker = graph.producers.get(norm.inputs[0])
         given = maker.kind if maker is not None else "the model's input"
+        follows = given in WEIGHT_INPUT
         finding = Finding(
             rule="norm_not_folded",
             severity=INFO,
             title=f"the batch norm {norm.module_path!r} was not folded",
-            why=f"torch folds one that directly follows a convolution, and this one takes {given}",
+            why="torch folds a norm that the same method calls right after the convolution, and "
+            "here they are in two methods"
+            if follows
+            else f"torch folds a norm that directly follows a convolution, and this one takes "
+            f"{given}",
             evidence=f"{norm.kind} is still there after {stage.name!r}",
-            remedy="Put the norm right behind the convolution, if the model can be retrained.",
+            remedy="Call both in one method, or trace the model."
+            if follows
+            else "Put the norm right behind the convolution, if the model can be retrained.",
         )
         yield at_node(recording, finding, norm, stage.name, norm.module_path)
 

@@ -523,6 +523,13 @@ class Dead(nn.Module):
         return self.fc2(torch.relu(self.fc1(x)))
 
 
+class Faint(Two):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1.weight.data *= 1e-7
+        self.fc1.bias.data *= 1e-7
+
+
 class Bag(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -709,6 +716,9 @@ CASES = (
          lambda how: static(eager(Two), how, {"": MINMAX}), module="fc1"),
     Case("always zero", "always_zero", "warning",
          lambda how: static(eager(Dead), how), lambda how: static(eager(Two), how),
+         line="torch.relu(self.fc1(x))"),
+    Case("hardly more than zero", "tiny_range", "warning",
+         lambda how: static(eager(Faint), how), lambda how: static(eager(Two), how),
          line="torch.relu(self.fc1(x))"),
     Case("conv, relu, bn", "norm_not_folded", "info",
          lambda how: static(eager(ReluBeforeBn), how, **CONV),

@@ -33,10 +33,11 @@ from gallery import (
     static,
 )
 from nets import NETS
-from runs import recorded
+from runs import recorded, session
 
 import jitq_explore as jq
 from jitq_explore.diagnostics.causes import Examiner, float_ops
+from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Node
 
 Make = Callable[[str], jq.Recording]
@@ -156,3 +157,20 @@ def test_what_a_model_calls_things_is_escaped():
     html = type(explained)(explained.node, "<b>\x1b", "float", "<script>")._repr_html_()
     assert "<script>" not in html
     assert "\x1b" not in html
+
+
+@pytest.mark.parametrize("net", ["residual", "transformer_block"])
+def test_every_kernel_names_the_rule_that_made_it(net):
+    recording = session(net, deep=True).run()
+    kernels = [node for node in recording.last.graph().nodes if is_kernel(node)]
+    causes = {jq.explain(recording, node).cause for node in kernels}
+    assert kernels
+    assert causes == {"rule"}
+
+
+def test_the_nearest_rule_says_what_it_asked_for_in_vain():
+    recording = static(eager(AfterGelu), deep=True)
+    relu = next(recording.last.graph().find("aten::leaky_relu"))
+    said = jq.explain(recording, relu).evidence
+    assert "needs dequantize on input 0" in said
+    assert "comes from aten::gelu" in said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from runs import session
 
@@ -83,3 +85,14 @@ def test_without_a_key_there_is_none():
     table = jq.qconfig_table(session("mlp").with_qconfig({}).recording)
     assert set(table.key) == {None}
     assert set(table.qconfig) == {"None"}
+
+
+def test_many_findings_of_a_kind_are_counted(monkeypatch):
+    def talkative(recording: Recording) -> list[Finding]:
+        return [replace(INFO, module=f"fc{number}") for number in range(20)]
+
+    monkeypatch.setattr(diagnosing, "RULES", (talkative,))
+    found = jq.diagnose(session("mlp").run())
+    assert len(found) == diagnosing.MOST_OF_A_KIND + 1
+    assert found[-1].title == "12 more findings of the rule 'fine'"
+    assert "fc19" in found[-1].evidence

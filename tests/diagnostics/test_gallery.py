@@ -19,10 +19,14 @@ from gallery import (
     ConvBn,
     HugeWeight,
     LoudRow,
+    TransformerBlock,
+    Transposed,
     Two,
     TwoNorms,
     TwoNormsTwoConvs,
+    WithSpare,
     Wrapped,
+    batches,
     compiled,
     eager,
     line_text,
@@ -131,3 +135,28 @@ def test_the_norm_that_on_device_quantization_applies_twice_is_cured_by_folding_
     inner.bn = torch.nn.Identity()
     with torch.no_grad():
         assert error(fused) < error(net) / 10
+
+
+CHANGES = ("shared class", "lost rows", "transposed, per channel", "observed layer norm")
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_remedy_that_a_session_can_apply_removes_the_finding(name):
+    case = next(case for case in CASES if case.name == name)
+    found = jq.diagnose(case.broken("scripted")).of(case.rule)
+    assert found[0].change is not None
+    net, options = {
+        "shared class": (WithSpare, {}),
+        "lost rows": (LoudRow, {"qconfig": {"": MINMAX}}),
+        "transposed, per channel": (Transposed, {"data": IMAGES}),
+        "observed layer norm": (TransformerBlock, {"data": batches(2, 5, 8)}),
+    }[name]
+    data = options.get("data", ROWS)
+    session = jq.Session.static(
+        compiled(eager(net), "scripted"), options.get("qconfig", WHOLE), calibrate, [data]
+    )
+    changed = session
+    for each in found:
+        changed = changed.with_change(each.change)
+    changed.run()
+    assert not jq.diagnose(changed.recording).of(case.rule)

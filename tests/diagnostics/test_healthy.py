@@ -24,6 +24,22 @@ WELL = (
 return a tuple that cannot be saved."""
 
 
+class SettledBranch(nn.Module):
+    """A setting, not data, decides on the shortcut, as in MobileNets: x (N, 3, 16, 16)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.other = nn.Conv2d(3, 3, 1)
+        self.has_shortcut = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        if self.has_shortcut:
+            return x + y
+        return self.other(y)
+
+
 class Mobile(nn.Module):
     """Depthwise, hardswish, squeeze and excite: x (N, 3, 16, 16) -> (N, 5)."""
 
@@ -73,7 +89,12 @@ class PreActivation(nn.Module):
 
 
 IMAGES = images(4, 4)
-OWN = {"mobile": Mobile, "unet": UNet, "pre_activation": PreActivation}
+OWN = {
+    "mobile": Mobile,
+    "unet": UNet,
+    "pre_activation": PreActivation,
+    "settled_branch": SettledBranch,
+}
 QCONFIGS = {"fbgemm": get_default_qconfig("fbgemm"), "qnnpack": get_default_qconfig("qnnpack")}
 
 
@@ -120,7 +141,9 @@ def test_image_nets_dynamic(name):
     session.run()
     found = jq.diagnose(session.recording).at_least("warning")
     # A net without a linear layer has nothing that dynamic quantization could do.
-    assert {each.rule for each in found} <= ({"nothing_quantized"} if name == "unet" else set())
+    assert {each.rule for each in found} <= (
+        {"nothing_quantized"} if name in ("unet", "settled_branch") else set()
+    )
 
 
 def test_the_demo(demo):
