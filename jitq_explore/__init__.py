@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jitq_explore.capture.turn import Stopped as Stopped
     from jitq_explore.costing import cost_table as cost_table
     from jitq_explore.diagnostics.diagnose import diagnose as diagnose
+    from jitq_explore.diagnostics.explain import explain as explain
     from jitq_explore.diagnostics.findings import Finding as Finding
     from jitq_explore.diagnostics.findings import Findings as Findings
     from jitq_explore.exploring import explore as explore
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from jitq_explore.views.html import to_html as to_html
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
     from jitq_explore.views.numerics_table import numerics_table as numerics_table
+    from jitq_explore.views.qconfig_table import qconfig_table as qconfig_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
     from jitq_explore.views.tables import channel_table as channel_table
@@ -60,12 +62,14 @@ _HOMES = {
     "diagnose": "diagnostics.diagnose",
     "diff": "views.show",
     "diff_graphs": "views.show",
+    "explain": "diagnostics.explain",
     "explore": "exploring",
     "lineage": "snapshots.lineage",
     "lineage_table": "views.lineage_table",
     "load": "snapshots.archive",
     "numerics_table": "views.numerics_table",
     "observer_table": "views.tables",
+    "qconfig_table": "views.qconfig_table",
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
     "recommend": "recommending",
@@ -93,12 +97,14 @@ __all__ = [
     "diagnose",
     "diff",
     "diff_graphs",
+    "explain",
     "explore",
     "lineage",
     "lineage_table",
     "load",
     "numerics_table",
     "observer_table",
+    "qconfig_table",
     "quant_node_table",
     "read_graph",
     "recommend",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from jitq_explore.diagnostics.making import nearest_rule
 from jitq_explore.diagnostics.op_kinds import (
     FOLLOWS_INPUTS,
     INSTEAD,
@@ -102,6 +103,39 @@ class Examiner:
         """Index of that graph."""
         places = (k for k, name in enumerate(self.tracker.names) if _base(name) in PREPARES)
         return max(0, next(places, 1) - 1)
+
+    @property
+    def is_prepared_only(self) -> bool:
+        """Whether values are observed in this graph: nothing is quantized yet."""
+        return any(node.is_observer for node in self.graph.nodes)
+
+    def later(self, node: Node) -> tuple[Examiner, Node] | None:
+        """The same node in the first graph that has quantize nodes, and who answers for it there.
+
+        Where it went into a kernel by then, or was not converted yet, None.
+        """
+        spots: tuple[Spot, ...] = (Spot(self.index, self.method, node.id),)
+        for index in range(self.index, self.tracker.last):
+            links = [self.tracker.onward(each) for each in spots]
+            spots = tuple(s for link in links if link for s in link.after)
+            if not spots:
+                return None
+            if _base(self.tracker.names[index + 1]) in CONVERTS:
+                after = Examiner(self.recording, index + 1, spots[0].method)
+                return after, self.tracker.node(spots[0])
+        return None
+
+    def nearest(self, node: Node) -> str:
+        """The fusion rule that came nearest, and what it asked for in vain; "" where none did."""
+        spot = Spot(self.index, self.method, node.id)
+        while _base(self.tracker.names[spot.index]) not in CONVERTS:
+            link = self.tracker.back(spot)
+            if link is None:
+                return ""
+            spot = link.before[0]
+        graph = self.tracker.graph(spot.index, spot.method)
+        found = nearest_rule(self.recording, graph, graph.by_id[spot.node_id])
+        return f"nearest rule {found[0].name!r}: {found[1]}" if found is not None else ""
 
     def is_float_op(self, node: Node) -> bool:
         """Whether the node computes on real numbers."""

@@ -74,14 +74,21 @@ def explain(recording: Recording, node: Node | str, stage: str | None = None) ->
     """
     spot = spot_of(recording, node, stage)
     examiner = Examiner(recording, spot.index, spot.method)
-    return Explanation(
-        examiner.tracker.node(spot),
-        examiner.tracker.names[spot.index],
-        **_told(examiner, examiner.tracker.node(spot)),
-    )
+    found = examiner.tracker.node(spot)
+    told = _told(examiner, found)
+    name = examiner.tracker.names[spot.index]
+    return Explanation(found, name, told.verdict, told.title, told.reasons, told.evidence)
 
 
-def _told(examiner: Examiner, node: Node) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    verdict: str
+    title: str
+    reasons: tuple[Reason, ...] = ()
+    evidence: str = ""
+
+
+def _told(examiner: Examiner, node: Node) -> _Told:
     if node.is_observer:
         return _observer(examiner, node)
     if role_of(node):
@@ -96,49 +103,42 @@ def _told(examiner: Examiner, node: Node) -> dict[str, object]:
         return _at_the_observers(examiner, node)
     if Domain.QUANTIZED in {examiner.domains.get(name) for name in node.inputs}:
         return _as_it_is(examiner, node)
-    return {
-        "verdict": "float",
-        "title": "it computes on real numbers",
-        "reasons": examiner.reasons(node),
-        "evidence": examiner.nearest(node),
-    }
+    reasons, nearest = examiner.reasons(node), examiner.nearest(node)
+    return _Told("float", "it computes on real numbers", reasons, nearest)
 
 
-def _handed_on(node: Node) -> dict[str, object]:
+def _handed_on(node: Node) -> _Told:
     if node.kind.startswith("aten::"):
-        return {"verdict": "moves", "title": "it hands on what it is given, and computes nothing"}
-    return {"verdict": "fixed", "title": "it is no op that could be quantized"}
+        return _Told("moves", "it hands on what it is given, and computes nothing")
+    return _Told("fixed", "it is no op that could be quantized")
 
 
-def _kernel(examiner: Examiner, node: Node) -> dict[str, object]:
+def _kernel(examiner: Examiner, node: Node) -> _Told:
     spot = Spot(examiner.index, examiner.method, node.id)
     origins = [examiner.tracker.node(each) for each in examiner.tracker.origins(spot)]
     kinds = " + ".join(each.kind for each in origins if each.kind.startswith("aten::"))
     stands_for = f"a quantized kernel in place of {kinds}" if kinds else "a quantized kernel"
     rule = rule_of(examiner.recording, node, [each.kind for each in origins])
     if rule is None:
-        return {"verdict": "quantized", "title": stands_for}
+        return _Told("quantized", stands_for)
     reason = Reason("rule", f"torch's rule {rule.name!r} matched")
-    return {"verdict": "quantized", "title": stands_for, "reasons": (reason,)}
+    return _Told("quantized", stands_for, (reason,))
 
 
-def _as_it_is(examiner: Examiner, node: Node) -> dict[str, object]:
-    found: dict[str, object] = {
-        "verdict": "as it is",
-        "title": "it runs on quantized values as they are: there is no kernel to put in",
-    }
+def _as_it_is(examiner: Examiner, node: Node) -> _Told:
+    reasons: tuple[Reason, ...] = ()
     maker = examiner.graph.producers.get(node.inputs[0])
     if node.kind in _FUSED_WITH and maker is not None and is_kernel(maker):
-        reason = Reason(
-            "not_fused",
+        text = (
             f"it was not fused into {maker.kind}: the value between the two was observed, so that "
-            "it has a scale of its own",
+            "it has a scale of its own"
         )
-        found["reasons"] = (reason,)
-    return found
+        reasons = (Reason("not_fused", text),)
+    title = "it runs on quantized values as they are: there is no kernel to put in"
+    return _Told("as it is", title, reasons)
 
 
-def _quant_node(examiner: Examiner, node: Node) -> dict[str, object]:
+def _quant_node(examiner: Examiner, node: Node) -> _Told:
     role = role_of(node)
     users = [user for name in node.outputs for user in examiner.graph.consumers.get(name, ())]
     maker = examiner.graph.producers.get(node.inputs[0]) if node.inputs else None
@@ -151,10 +151,10 @@ def _quant_node(examiner: Examiner, node: Node) -> dict[str, object]:
         "choose_qparams": f"it computes at run time the scale that {taken} needs",
         "saturate": "it rounds a weight to 16-bit floating point",
     }[role or ""]
-    return {"verdict": "quantization", "title": told}
+    return _Told("quantization", told)
 
 
-def _observer(examiner: Examiner, node: Node) -> dict[str, object]:
+def _observer(examiner: Examiner, node: Node) -> _Told:
     maker = examiner.graph.producers.get(node.inputs[0])
     users = [user for name in node.outputs for user in examiner.graph.consumers.get(name, ())]
     makes = maker is not None and (maker.kind in QUANTIZABLE or maker.kind in ON_QUANTIZED)
@@ -165,10 +165,10 @@ def _observer(examiner: Examiner, node: Node) -> dict[str, object]:
     if takers:
         why.append(f"{', '.join(takers)} takes the value, and its kernel takes quantized ones")
     reasons = tuple(Reason("observed", text) for text in why)
-    return {"verdict": "observer", "title": "it observes a value to quantize", "reasons": reasons}
+    return _Told("observer", "it observes a value to quantize", reasons)
 
 
-def _at_the_observers(examiner: Examiner, node: Node) -> dict[str, object]:
+def _at_the_observers(examiner: Examiner, node: Node) -> _Told:
     """At a stage where the values are observed, and nothing is quantized yet."""
     observed = [
         user
@@ -178,12 +178,9 @@ def _at_the_observers(examiner: Examiner, node: Node) -> dict[str, object]:
     ]
     if observed:
         name = observed[0].attributes.get("observer")
-        return {"verdict": "float", "title": f"its result is observed, by {name!r}"}
-    return {
-        "verdict": "float",
-        "title": "its result is not observed",
-        "reasons": tuple(_why_not_observed(examiner, node)),
-    }
+        return _Told("float", f"its result is observed, by {name!r}")
+    reasons = tuple(_why_not_observed(examiner, node))
+    return _Told("float", "its result is not observed", reasons)
 
 
 def _why_not_observed(examiner: Examiner, node: Node) -> Iterator[Reason]:
@@ -205,5 +202,3 @@ def _why_not_observed(examiner: Examiner, node: Node) -> Iterator[Reason]:
         yield Reason("as_it_is", "it hands on the scale of its input, or has a fixed one")
     else:
         yield from after.reasons(there)
-
-

@@ -33,9 +33,7 @@ def rule_of(recording: Recording, kernel: Node, kinds: Sequence[str]) -> FusionR
     return next(iter(exact), None)
 
 
-def nearest_rule(
-    recording: Recording, graph: Graph, node: Node
-) -> tuple[FusionRule, str] | None:
+def nearest_rule(recording: Recording, graph: Graph, node: Node) -> tuple[FusionRule, str] | None:
     """The rule for ops of that kind that fits best, and what it asks for in vain.
 
     None where rules were not kept, or none has the kind.

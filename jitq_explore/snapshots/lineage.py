@@ -11,7 +11,16 @@ from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.tracking import Spot, Tracker
 from jitq_explore.snapshots.value_events import Place, life_of_input
 
-__all__ = ["Event", "Life", "float_ops_of", "lineage", "module_of", "source_of", "sources_of", "spot_of"]
+__all__ = [
+    "Event",
+    "Life",
+    "float_ops_of",
+    "lineage",
+    "module_of",
+    "source_of",
+    "sources_of",
+    "spot_of",
+]
 
 
 def lineage(
