@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from jitq_explore.views.tables import observer_table as observer_table
     from jitq_explore.views.tables import quant_node_table as quant_node_table
     from jitq_explore.views.tables import stage_table as stage_table
+    from jitq_explore.widgets.lesson import lesson as lesson
 
 _HOMES = {
     "Finding": "diagnostics.findings",
@@ -64,6 +65,7 @@ _HOMES = {
     "diff_graphs": "views.show",
     "explain": "diagnostics.explain",
     "explore": "exploring",
+    "lesson": "widgets.lesson",
     "lineage": "snapshots.lineage",
     "lineage_table": "views.lineage_table",
     "load": "snapshots.archive",
@@ -99,6 +101,7 @@ __all__ = [
     "diff_graphs",
     "explain",
     "explore",
+    "lesson",
     "lineage",
     "lineage_table",
     "load",

@@ -23,7 +23,7 @@ def ask(transition: Transition) -> Iterator[Question]:
     }
     yield Choice(
         "What will this stage do to the graph?",
-        tuple(Option(label, right, "") for label, right in is_right.items()),
+        tuple(Option(label, right) for label, right in is_right.items()),
         f"{found.summary()}.",
         is_single=True,
     )

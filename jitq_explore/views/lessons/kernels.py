@@ -8,6 +8,7 @@ from jitq_explore.diagnostics.op_kinds import is_compute
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.tracking import Spot, Tracker
+from jitq_explore.views.answers.wording import plural
 from jitq_explore.views.lessons.question import Choice, Option, Question
 from jitq_explore.views.lessons.transition import Transition, mixed
 
@@ -31,9 +32,9 @@ def ask(transition: Transition) -> Iterator[Question]:
             _option(transition, node, taken.get(node.id), taken)
             for node in mixed(right, wrong, ops)
         ),
-        f"{len(right)} of {len(ops)} ops went into {len(kernels)} kernels, {fused} of these made of "
-        "more than one op. A kernel is put in where a rule knows the op with a dequantize before "
-        "it and a quantize behind it; the others go on as they are.",
+        f"{len(right)} of {len(ops)} ops went into {plural(len(kernels), 'kernel')}, of which "
+        f"{fused} stand for more than one op. A rule puts a kernel in where it knows the op with a "
+        "dequantize before it and a quantize behind it; the other ops go on as they are.",
     )
 
 
@@ -59,16 +60,15 @@ def _option(
     transition: Transition, node: Node, kernel: Node | None, taken: dict[str, Node]
 ) -> Option:
     label = transition.place(node, transition.before)
-    at = (transition.before, node.id)
     if kernel is None:
-        return Option(label, False, _why_not(transition, node), at)
+        return Option(label, False, _why_not(transition, node))
     others = [
         transition.diff.before.by_id[part].kind
         for part in _parts(taken)[kernel.id]
         if part != node.id
     ]
     along = f", together with {', '.join(others)}" if others else ""
-    return Option(label, True, f"it goes into {kernel.kind}{along}", at)
+    return Option(label, True, f"it goes into {kernel.kind}{along}")
 
 
 def _why_not(transition: Transition, node: Node) -> str:

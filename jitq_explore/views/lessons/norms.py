@@ -45,4 +45,4 @@ def _option(transition: Transition, before: Graph, node: Node, is_gone: bool) ->
         else f"{given} stands before it, but the pass did not recognise the pair"
     )
     label = transition.place(node, transition.before)
-    return Option(label, is_gone, reason, (transition.before, node.id))
+    return Option(label, is_gone, reason)

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """Something to be chosen; `reason` says why it is right, or why not. `node` is the node that it
-    is about, as (stage, id): what a drawing can mark."""
+    """Something to be chosen; `reason` says why it is right, or why not."""
 
     label: str
     is_right: bool
-    reason: str
-    node: tuple[str, str] | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,6 @@ class Number:
     answer: float
     tolerance: float
     explanation: str
-    node: tuple[str, str] | None = None
 
     def mark(self, given: float) -> Verdict:
         """Half of the score for an answer within ten times the tolerance."""

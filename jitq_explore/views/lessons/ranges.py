@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from jitq_explore.snapshots.observations import Observation, observations
 from jitq_explore.snapshots.printable import printable
+from jitq_explore.views.answers.wording import number_text
 from jitq_explore.views.lessons.question import Choice, Option, Question
 from jitq_explore.views.lessons.transition import Transition, spread
-from jitq_explore.views.answers.wording import number_text
 
 _OPTIONS = 4
 
@@ -54,5 +54,4 @@ def _option(transition: Transition, seen: Observation, widest: float) -> Option:
         f"%{printable(seen.value)}: {what}{module}",
         _width(seen) == widest,
         f"{number_text(low)} … {number_text(high)}, a width of {number_text(high - low)}",
-        (transition.stage, seen.node.id),
     )

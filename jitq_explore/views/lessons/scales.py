@@ -8,9 +8,9 @@ from jitq_explore.snapshots.observations import Observation, observations
 from jitq_explore.snapshots.printable import printable
 from jitq_explore.snapshots.qparams import qparams_of
 from jitq_explore.snapshots.quant_node import role_of
+from jitq_explore.views.answers.wording import number_text
 from jitq_explore.views.lessons.question import Number, Question
 from jitq_explore.views.lessons.transition import Transition
-from jitq_explore.views.answers.wording import number_text
 
 _TOLERANCE = 0.02
 """Of a scale: what a pocket calculator and rounded ends leave."""

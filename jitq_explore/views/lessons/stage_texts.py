@@ -6,8 +6,8 @@ _TEXTS = (
     ("inline", "Calls of submodules are replaced by what they do: one graph remains."),
     (
         "fold_conv_bn",
-        "A batch norm in eval mode only scales and shifts what a convolution gives. Where it stands "
-        "directly behind one, its numbers can be put into the convolution's weight and bias.",
+        "A batch norm in eval mode only scales and shifts what a convolution gives. Where it "
+        "stands directly behind one, its numbers can be put into that one's weight and bias.",
     ),
     (
         "insert_observer",
@@ -29,8 +29,8 @@ _TEXTS = (
     ),
     (
         "quant_finalize",
-        "Every dequantize → op → quantize that a rule knows is replaced by one kernel that computes "
-        "with integers; weights are packed for it.",
+        "Every dequantize → op → quantize that a rule knows is replaced by one kernel that "
+        "computes with integers; weights are packed for it.",
     ),
     ("constant_propagation", "What does not depend on the inputs is computed once, now."),
     ("dce", "What nobody takes the result of is removed (dead code elimination)."),

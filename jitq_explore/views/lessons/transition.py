@@ -31,10 +31,12 @@ class Transition:
 
     @property
     def stage(self) -> str:
+        """The stage's name."""
         return self.record.name
 
     @cached_property
     def diff(self) -> GraphDiff:
+        """What the stage did to the graph."""
         return diff(self.recording, self.before, self.stage)
 
     @property
@@ -53,7 +55,7 @@ class Transition:
     def why(self, node: Node, stage: str) -> str:
         """Why a node is as it is after a stage, in a sentence or two."""
         told = explain(self.recording, node, stage)
-        return printable("; ".join((told.title, *(reason.text for reason in told.reasons))))
+        return printable("; ".join(reason.text for reason in told.reasons) or told.title)
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
