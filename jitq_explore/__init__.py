@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jitq_explore.diagnostics.findings import Findings as Findings
     from jitq_explore.exploring import explore as explore
     from jitq_explore.recommending import recommend as recommend
+    from jitq_explore.reference import reference as reference
     from jitq_explore.snapshots.archive import load as load
     from jitq_explore.snapshots.archive import save as save
     from jitq_explore.snapshots.diff import GraphDiff as GraphDiff
@@ -75,6 +76,7 @@ _HOMES = {
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
     "recommend": "recommending",
+    "reference": "reference",
     "record": "capture.recorder",
     "save": "snapshots.archive",
     "sensitivity": "capture.sensitivity",
@@ -112,6 +114,7 @@ __all__ = [
     "read_graph",
     "recommend",
     "record",
+    "reference",
     "save",
     "sensitivity",
     "stage_table",
