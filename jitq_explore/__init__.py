@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jitq_explore.diagnostics.findings import Findings as Findings
     from jitq_explore.exploring import explore as explore
     from jitq_explore.recommending import recommend as recommend
+    from jitq_explore.reference import reference as reference
     from jitq_explore.snapshots.archive import load as load
     from jitq_explore.snapshots.archive import save as save
     from jitq_explore.snapshots.diff import GraphDiff as GraphDiff
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from jitq_explore.views.tables import observer_table as observer_table
     from jitq_explore.views.tables import quant_node_table as quant_node_table
     from jitq_explore.views.tables import stage_table as stage_table
+    from jitq_explore.widgets.lesson import lesson as lesson
 
 _HOMES = {
     "Finding": "diagnostics.findings",
@@ -75,6 +77,7 @@ _HOMES = {
     "explain": "diagnostics.explain",
     "explore": "exploring",
     "fusion_rules": "catalogue",
+    "lesson": "widgets.lesson",
     "lineage": "snapshots.lineage",
     "lineage_table": "views.lineage_table",
     "load": "snapshots.archive",
@@ -88,6 +91,7 @@ _HOMES = {
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
     "recommend": "recommending",
+    "reference": "reference",
     "record": "capture.recorder",
     "rule_of": "snapshots.made_by",
     "save": "snapshots.archive",
@@ -118,6 +122,7 @@ __all__ = [
     "explain",
     "explore",
     "fusion_rules",
+    "lesson",
     "lineage",
     "lineage_table",
     "load",
@@ -132,6 +137,7 @@ __all__ = [
     "read_graph",
     "recommend",
     "record",
+    "reference",
     "rule_of",
     "save",
     "sensitivity",

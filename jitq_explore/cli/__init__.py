@@ -1,4 +1,5 @@
-"""The command line: `jitq-explore demo | lab | record | diagnose | show | report`, a module each.
+"""The command line: `jitq-explore demo | lab | record | diagnose | show | report | help`, a
+module each.
 
 Nothing here imports torch until a command needs it, so that `--help` and `show` answer at once.
 """
@@ -11,12 +12,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from jitq_explore.cli import demo, diagnose, lab, record, report, show
+from jitq_explore.cli import demo, diagnose, help, lab, record, report, show
 from jitq_explore.cli.errors import BAD_INPUT, FAILED, BadInputError, what
 from jitq_explore.cli.parser import main_parser
 from jitq_explore.views.printable import printable
 
-_COMMANDS = (demo, lab, record, diagnose, show, report)
+_COMMANDS = (demo, lab, record, diagnose, show, report, help)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
