@@ -219,7 +219,9 @@ def _graph_attributes(node: CppNode) -> list[str]:
 
 def _attribute(node: CppNode, name: str) -> Attribute:
     # torch names the getter after the kind of the attribute: i, f, s, t, is, fs, ss, ival, …
-    return plain(getattr(node, node.kindOf(name))(name))
+    getter = getattr(node, node.kindOf(name), None)
+    # Complex numbers have none.
+    return plain(getter(name) if getter is not None else node.output().toIValue())
 
 
 def _constant(node: CppNode, name: str) -> Attribute:

@@ -13,7 +13,9 @@ from jitq_explore.snapshots.ir_text import parse_ir_text
 class Event:
     """One thing that a pass said.
 
-    `kind` is a word such as "recorded" or "fused"; `text` is what torch printed; `values` are the
+    `kind` is "folded" (a norm, or an attribute), "skipped" (a norm that is not folded), "qconfig",
+    "recorded", "delayed", "inserted", "shared", "quantized", "removed", "checked" or "fused".
+    `text` is what torch printed, of a fusion what was made and what was taken; `values` are the
     debug names of the values that it is about; `module` is the path of the module, or its class
     where the log tells no more; `cause` says in words why, where there is a reason to tell.
     """

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browser.lab import CHROMIUM, CHROMIUM_FLAGS
 from browser.test_page import Opened
 from playwright.sync_api import expect, sync_playwright
@@ -30,7 +31,8 @@ def file(tmp_path_factory) -> Path:
 def page(file) -> Iterator[Opened]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
-        opened = Opened(browser.new_page(viewport={"width": 1200, "height": 1200}), file)
+        context = browser.new_context(viewport={"width": 1200, "height": 1200}, bypass_csp=True)
+        opened = Opened(context.new_page(), file)
         yield opened
         browser.close()
         assert opened.said == []
@@ -47,6 +49,8 @@ def test_a_phase_in_the_strip_leads_to_its_first_step(page):
     shown = page.tab.locator(".jitq-step-shown")
     expect(shown.locator("tbody tr")).to_have_count(3)
     expect(shown.locator(".jitq-line-added", has_text="quantized::conv2d(")).to_have_count(3)
+    found = Axe().run(page.tab, context=".jitq")
+    assert found.violations_count == 0, found.generate_report()
 
 
 def test_steps_are_chosen_with_the_keyboard_and_follow_the_stage(page):

@@ -100,6 +100,12 @@ def test_values_of_a_fused_pattern_are_delayed_and_the_rest_is_recorded():
     assert "taken by aten::conv2d" in recorded["conv1", "weight.1"]
 
 
+def test_a_recorded_value_says_where_its_observer_is_put_instead():
+    decided = deep()["insert_observers"].steps[1].events
+    (add,) = (e for e in decided if (e.kind, e.module, e.values) == ("recorded", "block1", ("8",)))
+    assert add.cause == "made by aten::add; taken by aten::relu; its observer is put behind %9"
+
+
 def test_an_op_that_keeps_values_shares_its_inputs_observer():
     inserted = deep("conv_bn_relu")["insert_observers"].steps[2].events
     (shared,) = (event for event in inserted if event.kind == "shared")

@@ -152,3 +152,15 @@ def test_dynamic_weights_are_read_though_the_pass_shows_and_removes_them_in_one_
     nodes = jq.quant_node_table(recorded("mlp", mode="dynamic")).set_index("observer")
     for row in weights.itertuples():
         assert set(nodes.loc[[row.observer]].scale) == {row.scale}
+
+
+class Complex(torch.nn.Module):
+    def forward(self, x):
+        print(2 + 3j)
+        return x
+
+
+def test_a_complex_constant_is_read_as_text():
+    graph = jq.read_graph(torch.jit.script(Complex()).graph)
+    (constant,) = graph.find("prim::Constant")
+    assert constant.attributes == {"value": "(2+3j)"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from jitq_explore.capture.inner_steps.context import Context, counted
 from jitq_explore.capture.log_entries import LogEntry
+from jitq_explore.snapshots.graph import Graph
 from jitq_explore.snapshots.steps import Event, Step, StepGraph
 
 _OWN = "Got module config for key:"
@@ -17,6 +18,7 @@ _DELAYED = re.compile(
 _RECORDED = re.compile(r"Recording observer for (?P<value>\S+)")
 _INSERTED = re.compile(r"Inserting observer for:(?P<value>\S+)")
 _PASSED_ON = re.compile(r"Pass through observed property in node:(?P<node>.*)", re.DOTALL)
+_LONGEST_PATTERN = 3  # conv, batch norm, relu
 _OUTPUT = re.compile(r"%(?P<value>[\w.]+) : ")
 _KIND = re.compile(r" = (?P<kind>[\w:]+)")
 
@@ -72,21 +74,25 @@ def _heritage(path: str, own: set[str]) -> str:
 
 def _decisions(entries: Sequence[LogEntry], context: Context) -> Iterator[Event]:
     """Whether values are to be observed; equal decisions on modules of one class once each."""
+    later: dict[str, set[str]] = {}
     for at, entry in enumerate(entries):
         delayed = _DELAYED.match(entry.text)
         recorded = _RECORDED.match(entry.text)
         if delayed:
             cause = f"%{delayed['last']} is observed instead: what lies between is fused later"
             values = (delayed["first"], delayed["last"])
+            later.setdefault(delayed["first"], set()).add(delayed["last"])
             yield Event("delayed", entry.text, values, context.holding(values), cause)
         elif recorded:
             graph = entries[at + 1].graph if at + 1 < len(entries) else None
             value = recorded["value"]
-            cause = _why_recorded(value, graph, context)
+            cause = _why_recorded(value, graph, sorted(later.get(value, ())), context)
             yield Event("recorded", entry.text, (value,), context.where(graph), cause)
 
 
-def _why_recorded(value: str, dumped: StepGraph | None, context: Context) -> str:
+def _why_recorded(
+    value: str, dumped: StepGraph | None, later: Collection[str], context: Context
+) -> str:
     """What makes and what takes the value, in the method whose graph is dumped behind it."""
     if dumped is None:
         return ""
@@ -101,7 +107,19 @@ def _why_recorded(value: str, dumped: StepGraph | None, context: Context) -> str
         said.append(f"taken by {', '.join(takers)}")
     if value in graph.outputs and not context.is_main(dumped):
         said.append(f"returned: {elsewhere}")
+    said += [f"its observer is put behind %{last}" for last in later if _leads(value, last, graph)]
     return "; ".join(said)
+
+
+def _leads(first: str, last: str, graph: Graph) -> bool:
+    """Whether the last value is made of the first one, within the few nodes of a pattern."""
+    front = {last}
+    for _ in range(_LONGEST_PATTERN):
+        makers = [graph.producers[name] for name in front if name in graph.producers]
+        front = {name for node in makers for name in node.inputs}
+        if first in front:
+            return True
+    return False
 
 
 def _insertions(entries: Sequence[LogEntry]) -> Iterator[Event]:
