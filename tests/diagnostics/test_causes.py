@@ -174,3 +174,10 @@ def test_the_nearest_rule_says_what_it_asked_for_in_vain():
     said = jq.explain(recording, relu).evidence
     assert "needs dequantize on input 0" in said
     assert "comes from aten::gelu" in said
+
+
+def test_the_digits_network_is_explained_throughout(demo):
+    recording = demo.result.recording
+    assert all(cause and cause != "no_match" for _, cause in roots(recording))
+    told = [jq.explain(recording, node) for node in recording.last.graph().nodes]
+    assert sum(each.verdict == "quantized" for each in told) > 4

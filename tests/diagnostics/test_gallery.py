@@ -30,6 +30,7 @@ from gallery import (
     compiled,
     eager,
     line_text,
+    not_begun,
     nothing,
     with_extreme,
 )
@@ -160,3 +161,10 @@ def test_a_remedy_that_a_session_can_apply_removes_the_finding(name):
         changed = changed.with_change(each.change)
     changed.run()
     assert not jq.diagnose(changed.recording).of(case.rule)
+
+
+@pytest.mark.parametrize(
+    "qconfig", [{**WHOLE, "fc": None}, {**WHOLE, "spare": None}, {"": None, "spare": WHOLE[""]}]
+)
+def test_a_shared_class_without_observers_does_no_harm(qconfig):
+    assert not jq.diagnose(not_begun(eager(WithSpare), qconfig)).of("shared_class")
