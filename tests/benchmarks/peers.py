@@ -3,7 +3,7 @@
     python tests/benchmarks/peers.py [--to FOLDER] [--readme README.md] [--rounds 3]
         [--nets resnet18 resnet152 transformer12] [--tools jitq_explore Netron …]
 
-Needs the extra `bench` and a Chromium. Every tool gets the same TorchScript files, made by stock
+Needs the extra `bench` (`pip install -e ".[bench]"`) and a Chromium. Every tool gets the same TorchScript files, made by stock
 torch; jitq_explore gets the float one alone and makes the others itself, in the time measured.
 Each picture is made in a fresh process, in every way that the tool offers; the quickest of the
 rounds counts. Written are `peers.md`, `peers.json` and a picture for light and dark pages; with
@@ -33,10 +33,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path[:0] = map(str, (HERE, HERE.parent))
-
-from peers_report import write_report
+from peers_report import ENOUGH, write_report
 from peers_ways import (
     DISTRIBUTIONS,
     NETS,
@@ -194,7 +191,7 @@ def score(rounds: int, nets: list[str], tools: list[str], files: Path) -> list[d
     ]
     for number in range(rounds):
         for cell in cells:
-            if any(run["error"] or run["marks"] < run["of"] * 0.9 for run in cell["runs"]):
+            if any(run["error"] or run["marks"] < run["of"] * ENOUGH for run in cell["runs"]):
                 continue
             where = cell["tool"], cell["way"], cell["net"], cell["stage"]
             run = attempt(*where, files)
@@ -247,4 +244,5 @@ def run_all(rounds: int, nets: list[str], tools: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
     main()

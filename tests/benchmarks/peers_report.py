@@ -27,9 +27,10 @@ DIFFERENCES = {
 }
 NOTES = {
     "jitq_explore": "quantizes the float file itself, in the time given",
-    "TensorBoard": "export only, its viewer not counted",
-    "torchview": "the eager model: a ScriptModule is one box",
-    "torchvista": "the eager model: a ScriptModule fails",
+    "Netron": "draws what is in the observers (numel, eq, If), but not which observer it is",
+    "TensorBoard": "its export, without the time that its viewer takes",
+    "torchview": "the eager model; a ScriptModule is one box",
+    "torchvista": "the eager model; a ScriptModule fails",
     "print + difflib": "text, no picture",
 }
 
@@ -80,8 +81,15 @@ class Board:
         ]
 
     def cell(self, tool: str, net: str, stage: str) -> Cell:
-        ways = self.ways(tool, net, stage)
-        return max(ways, key=lambda c: (not c.best["error"], c.share, -c.best["seconds"]))
+        """The stage in the way that shows it soonest, else in the one that shows most of it."""
+
+        def merit(cell: Cell) -> tuple[float, ...]:
+            best = cell.best
+            if cell.shown:
+                return 2, -best["seconds"]
+            return float(not best["error"]), cell.share, best.get("nodes", 0)
+
+        return max(self.ways(tool, net, stage), key=merit)
 
     def shown(self, tool: str, net: str) -> list[Cell]:
         cells = (self.cell(tool, net, stage) for stage in STAGES)
@@ -106,7 +114,9 @@ def write_report(found: dict[str, Any], folder: Path, readme: Path | None) -> No
     )
     if readme is not None:
         where = Path(os.path.relpath(folder, readme.parent)).as_posix()
-        text = f"{summary(board, where)}\nEvery picture, every error: [peers.md]({where}/peers.md).\n"
+        text = (
+            f"{summary(board, where)}\nEvery picture, every error: [peers.md]({where}/peers.md).\n"
+        )
         old = readme.read_text(encoding="utf-8")
         new, count = _BETWEEN.subn(lambda found: found[1] + text + found[2], old)
         if not count:
@@ -146,7 +156,7 @@ def summary(board: Board, where: str) -> str:
     )  # fmt: skip
     nets = ", ".join(NETS[net] for net in board.nets)
     versions = ", ".join(f"{name} {version}" for name, version in board.found["versions"].items())
-    notes = "; ".join(f"{tool}: {NOTES[tool]}" for tool in board.tools if tool in NOTES)
+    notes = "".join(f"- {tool}: {NOTES[tool]}\n" for tool in board.tools)
     picture = (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{where}/peers-dark.svg">'
         f'<img alt="Which tool shows which stage, and how long it takes" '
@@ -154,8 +164,9 @@ def summary(board: Board, where: str) -> str:
     )
     return (
         f"{picture}\n{table(head, map(row, board.tools))}\n"
-        f"In this order: {nets}. Seconds: median / best. {notes}. Measured by "
-        f"`tests/benchmarks/peers.py` with {versions}.\n"
+        f"In this order: {nets}. Seconds: median / best; those before the tool begins (process, "
+        "imports, browser) are told apart.\n\n"
+        f"{notes}\nMeasured by `tests/benchmarks/peers.py` with {versions}.\n"
     )
 
 
@@ -164,7 +175,7 @@ def details(board: Board) -> str:
     parts = [
         "\nA stage is shown when the picture has at least nine tenths of what makes it that stage: "
         + ", ".join(f"{stage}: {marks}" for stage, marks in MARKS.items())
-        + ".\n"
+        + ". A label that stands for several of them counts once.\n"
     ]
     for net in board.nets:
         rows = (
@@ -206,7 +217,9 @@ def in_words(cell: Cell, stage: str) -> str:
     seconds = spread([run["seconds"] for run in cell.runs])
     sign = "✓" if cell.shown else "✗"
     marks = f"{best['marks']:,} of {best['of']:,} {MARKS[stage]}"
-    return f"{sign} {marks}; {best['nodes']:,} nodes, {seconds} s, {size(best['bytes'])} ({cell.way})"
+    return (
+        f"{sign} {marks}; {best['nodes']:,} nodes, {seconds} s, {size(best['bytes'])} ({cell.way})"
+    )
 
 
 def spread(seconds: list[float]) -> str:
@@ -223,7 +236,11 @@ PALETTES = {
     "light": {"ink": "#1f2328", "faint": "#59636e", "yes": "#0072b2", "no": "#eceef0"},
     "dark": {"ink": "#f0f6fc", "faint": "#9198a1", "yes": "#0072b2", "no": "#262c36"},
 }
-SIGNS = {"resnet18": ("o", "#009e73"), "transformer12": ("s", "#cc79a7"), "resnet152": ("^", "#d55e00")}
+SIGNS = {
+    "resnet18": ("o", "#009e73"),
+    "transformer12": ("s", "#cc79a7"),
+    "resnet152": ("^", "#d55e00"),
+}
 
 
 def draw(board: Board, path: Path, theme: str) -> None:
@@ -240,8 +257,6 @@ def draw(board: Board, path: Path, theme: str) -> None:
         "xtick.color": colour["ink"],
         "ytick.color": colour["ink"],
         "font.size": 9,
-        "svg.fonttype": "none",
-        "font.family": "sans-serif",
         "svg.hashsalt": "peers",
     }
     with plt.rc_context(settings):
@@ -265,10 +280,12 @@ def _draw_stages(board: Board, axes: Any, colour: dict[str, str]) -> None:
             places.append((left + n + 0.45, stage))
             for y, tool in enumerate(board.tools):
                 cell = board.cell(tool, net, stage)
-                face = colour["yes"] if cell.shown else colour["no"]
-                axes.add_patch(Rectangle((left + n, y - 0.42), 0.9, 0.84, color=face, lw=0))
-                ink = "white" if cell.shown else colour["faint"]
-                axes.text(left + n + 0.45, y, _word(cell, stage), ha="center", va="center",
+                eager = cell.way.startswith("eager")
+                face = colour["yes"] if cell.shown and not eager else colour["no"]
+                edge = colour["yes"] if cell.shown else face
+                axes.add_patch(Rectangle((left + n, y - 0.42), 0.9, 0.84, fc=face, ec=edge, lw=1.5))
+                ink = "white" if face == colour["yes"] else colour["ink"]
+                axes.text(left + n + 0.45, y, _word(cell), ha="center", va="center",
                           color=ink, fontsize=8, linespacing=0.95)  # fmt: skip
     for x, stage in places:
         axes.text(x, -0.75, stage, ha="center", va="center", fontsize=8)
@@ -283,11 +300,11 @@ def _draw_stages(board: Board, axes: Any, colour: dict[str, str]) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _word(cell: Cell, stage: str) -> str:
+def _word(cell: Cell) -> str:
     if cell.best["error"]:
         return "✗\nerror" if "drawn in" not in cell.complaint else "✗\nempty"
     if cell.shown:
-        eager = "\neager" if cell.way.startswith("eager") else ""
+        eager = "\n(eager)" if cell.way.startswith("eager") else ""
         return f"✓ {cell.best['nodes']:,}{eager}"
     return f"✗ {cell.best['marks']}\nof {cell.best['of']}"
 
@@ -302,7 +319,9 @@ def _draw_times(board: Board, axes: Any, colour: dict[str, str]) -> None:
                      color=face, label=NETS[net], zorder=3)  # fmt: skip
     axes.set_xscale("log")
     axes.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
-    axes.set_xlabel("seconds from file to picture (median)\nTensorBoard: to its event file", fontsize=8)
+    axes.set_xlabel(
+        "seconds from file to picture (median)\nTensorBoard: to its event file", fontsize=8
+    )
     axes.grid(axis="x", color=colour["no"], zorder=0)
     axes.tick_params(length=0, labelleft=False)
     axes.spines[:].set_visible(False)

@@ -319,7 +319,9 @@ TOOLS: dict[str, dict[str, Way]] = {
 }
 """Tool -> the ways to ask it, what its documentation says first."""
 
-DISTRIBUTIONS = {name: name.lower() for name in ("Netron", "TensorBoard", "torchview", "torchvista")}
+DISTRIBUTIONS = {
+    name: name.lower() for name in ("Netron", "TensorBoard", "torchview", "torchvista")
+}
 
 
 def ways_of(tool: str, stage: str) -> tuple[str, ...]:
