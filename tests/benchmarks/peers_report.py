@@ -60,6 +60,7 @@ class Cell:
     def complaint(self) -> str:
         """The tool's own words, where it made no picture."""
         said = self.best["error"].splitlines()[0] if self.best["error"] else ""
+        said = said.removeprefix("NoPictureError: ")
         return re.sub(r"^TimeoutError: .*?(\d+)000ms.*", r"nothing drawn in \1 s", said)
 
 
@@ -289,7 +290,7 @@ def _draw_stages(board: Board, axes: Any, colour: dict[str, str]) -> None:
                           color=ink, fontsize=8, linespacing=0.95)  # fmt: skip
     for x, stage in places:
         axes.text(x, -0.75, stage, ha="center", va="center", fontsize=8)
-    axes.set_xlim(0, places[-1][0] + 0.5)
+    axes.set_xlim(-0.05, places[-1][0] + 0.5)
     axes.set_ylim(len(board.tools) - 0.5, -1.7)
     axes.set_yticks(range(len(board.tools)), board.tools)
     axes.tick_params(length=0)
