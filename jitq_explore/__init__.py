@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from jitq_explore.capture.session import Session as Session
     from jitq_explore.capture.turn import Stopped as Stopped
     from jitq_explore.costing import cost_table as cost_table
+    from jitq_explore.diagnostics.diagnose import diagnose as diagnose
+    from jitq_explore.diagnostics.explain import explain as explain
+    from jitq_explore.diagnostics.findings import Finding as Finding
+    from jitq_explore.diagnostics.findings import Findings as Findings
     from jitq_explore.exploring import explore as explore
     from jitq_explore.recommending import recommend as recommend
+    from jitq_explore.reference import reference as reference
     from jitq_explore.snapshots.archive import load as load
     from jitq_explore.snapshots.archive import save as save
     from jitq_explore.snapshots.diff import GraphDiff as GraphDiff
@@ -37,14 +42,18 @@ if TYPE_CHECKING:
     from jitq_explore.views.plots import plot_histogram as plot_histogram
     from jitq_explore.views.plots import plot_ranges as plot_ranges
     from jitq_explore.views.plots import plot_timeline as plot_timeline
+    from jitq_explore.views.qconfig_table import qconfig_table as qconfig_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
     from jitq_explore.views.tables import channel_table as channel_table
     from jitq_explore.views.tables import observer_table as observer_table
     from jitq_explore.views.tables import quant_node_table as quant_node_table
     from jitq_explore.views.tables import stage_table as stage_table
+    from jitq_explore.widgets.lesson import lesson as lesson
 
 _HOMES = {
+    "Finding": "diagnostics.findings",
+    "Findings": "diagnostics.findings",
     "Graph": "snapshots.graph",
     "GraphDiff": "snapshots.diff",
     "Recording": "snapshots.recording",
@@ -56,9 +65,12 @@ _HOMES = {
     "channel_table": "views.tables",
     "compare": "capture.numerics",
     "cost_table": "costing",
+    "diagnose": "diagnostics.diagnose",
     "diff": "views.show",
     "diff_graphs": "views.show",
+    "explain": "diagnostics.explain",
     "explore": "exploring",
+    "lesson": "widgets.lesson",
     "lineage": "snapshots.lineage",
     "lineage_table": "views.lineage_table",
     "load": "snapshots.archive",
@@ -68,9 +80,11 @@ _HOMES = {
     "plot_histogram": "views.plots",
     "plot_ranges": "views.plots",
     "plot_timeline": "views.plots",
+    "qconfig_table": "views.qconfig_table",
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
     "recommend": "recommending",
+    "reference": "reference",
     "record": "capture.recorder",
     "save": "snapshots.archive",
     "sensitivity": "capture.sensitivity",
@@ -80,6 +94,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Finding",
+    "Findings",
     "Graph",
     "GraphDiff",
     "Recording",
@@ -90,9 +106,12 @@ __all__ = [
     "channel_table",
     "compare",
     "cost_table",
+    "diagnose",
     "diff",
     "diff_graphs",
+    "explain",
     "explore",
+    "lesson",
     "lineage",
     "lineage_table",
     "load",
@@ -102,10 +121,12 @@ __all__ = [
     "plot_histogram",
     "plot_ranges",
     "plot_timeline",
+    "qconfig_table",
     "quant_node_table",
     "read_graph",
     "recommend",
     "record",
+    "reference",
     "save",
     "sensitivity",
     "stage_table",

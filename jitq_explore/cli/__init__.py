@@ -1,4 +1,4 @@
-"""The command line: `jitq-explore demo | lab | record | show | report`, a module each.
+"""The command line: `jitq-explore demo | lab | record | show | report | help`, a module each.
 
 Nothing here imports torch until a command needs it, so that `--help` and `show` answer at once.
 """
@@ -11,12 +11,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from jitq_explore.cli import demo, lab, record, report, show
+from jitq_explore.cli import demo, help, lab, record, report, show
 from jitq_explore.cli.errors import BAD_INPUT, FAILED, BadInputError, what
 from jitq_explore.cli.parser import main_parser
 from jitq_explore.views.printable import printable
 
-_COMMANDS = (demo, lab, record, show, report)
+_COMMANDS = (demo, lab, record, show, report, help)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

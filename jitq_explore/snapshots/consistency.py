@@ -110,11 +110,6 @@ def _timeline_problems(stage: StageRecord) -> Iterator[str]:
 
 def _snapshots(recording: Recording) -> Iterator[tuple[str, Snapshot]]:
     yield "input", recording.input
-    yield from _of_stages(recording.stages)
-
-
-def _of_stages(stages: Iterable[StageRecord]) -> Iterator[tuple[str, Snapshot]]:
-    for stage in stages:
+    for stage in recording.stages:
         yield f"before {stage.name!r}", stage.before
         yield f"after {stage.name!r}", stage.after
-        yield from _of_stages(stage.steps)

@@ -11,7 +11,16 @@ from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.tracking import Spot, Tracker
 from jitq_explore.snapshots.value_events import Place, life_of_input
 
-__all__ = ["Event", "Life", "float_ops_of", "lineage", "module_of", "source_of", "sources_of"]
+__all__ = [
+    "Event",
+    "Life",
+    "float_ops_of",
+    "lineage",
+    "module_of",
+    "source_of",
+    "sources_of",
+    "spot_of",
+]
 
 
 def lineage(
@@ -68,7 +77,12 @@ def float_ops_of(recording: Recording, stage: str, node: Node | str) -> tuple[No
     return tuple(tracker.node(spot) for spot in tracker.origins(_node_spot(tracker, node, stage)))
 
 
-def _node_spot(tracker: Tracker, node: Node | str, stage: str) -> Spot:
+def spot_of(recording: Recording, node: Node | str, stage: str | None = None) -> Spot:
+    """Where a node is, or the one that makes a value; found as `lineage` finds it."""
+    return _node_spot(Tracker.of(recording), node, stage)
+
+
+def _node_spot(tracker: Tracker, node: Node | str, stage: str | None) -> Spot:
     found = _find(tracker, node, stage, None)
     if isinstance(found, Spot):
         return found

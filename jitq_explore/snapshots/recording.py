@@ -17,6 +17,8 @@ from jitq_explore.snapshots.modules import ModuleState
 from jitq_explore.snapshots.numerics import Comparison
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.pause import collector_paused
+from jitq_explore.snapshots.rules import FusionRule
+from jitq_explore.snapshots.steps import Step
 from jitq_explore.snapshots.timeline import CalibrationTimeline
 
 INPUT = "input"
@@ -167,6 +169,8 @@ class StageRecord:
     Of a calibration, `timeline` has the observers' ranges after each batch, and `interrupted` says
     that Ctrl-C (or `Session.stop`) ended it before the calibration function did. It has an `error`
     then until the session has been told to take what was seen, or to go on.
+
+    `steps` are the inner steps of a pass, of a deep recording alone.
     """
 
     name: str
@@ -176,7 +180,7 @@ class StageRecord:
     error: StageError | None = None
     batches: int | None = None
     messages: tuple[str, ...] = ()
-    steps: tuple[StageRecord, ...] = ()
+    steps: tuple[Step, ...] = ()
     timeline: CalibrationTimeline | None = None
     interrupted: bool = False
 
@@ -203,7 +207,7 @@ class Recording:
     `mode` is one of "static", "dynamic", "on_device"; `qconfig` maps each key of the qconfig dict
     to the printed QConfig ("None" for None); `planned` names all stages of the run, `stages` holds
     those that have run, the failing one included, in order. `numerics` is what
-    `jq.compare` measured.
+    `jq.compare` measured, `rules` the fusion rules of the torch of a deep recording.
     """
 
     mode: str
@@ -219,6 +223,7 @@ class Recording:
     method_name: str = "forward"
     warnings: tuple[str, ...] = ()
     numerics: Comparison | None = None
+    rules: tuple[FusionRule, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from jitq_explore.snapshots.diff import Match
+from jitq_explore.snapshots.domains import is_dequantize, is_quantize
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.views import labels
 from jitq_explore.views.boxes import Region, Role, Status, Tally, region_label, region_path
-from jitq_explore.views.domains import is_dequantize, is_quantize
 from jitq_explore.views.folds import Folding, Stand, path_of
 from jitq_explore.views.printable import printable, shorten, shorten_end
 from jitq_explore.views.reel import Place, Reel

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from jitq_explore.snapshots.domains import Domain
 from jitq_explore.views.cards import Side, Stage
-from jitq_explore.views.domains import Domain
 from jitq_explore.views.printable import printable
 from jitq_explore.views.routes import Ends, Route
 

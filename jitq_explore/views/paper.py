@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import hypot
 
+from jitq_explore.snapshots.domains import Domain
 from jitq_explore.views.boxes import SIGNS, Role, Status, Tally
 from jitq_explore.views.cards import Card, Row
-from jitq_explore.views.domains import Domain
 from jitq_explore.views.folds import path_of
 from jitq_explore.views.lines import Line
 from jitq_explore.views.paint import FONT, INK, PAINT

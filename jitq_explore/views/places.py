@@ -6,9 +6,9 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from jitq_explore.snapshots.diff import GraphDiff, Match
+from jitq_explore.snapshots.domains import is_dequantize, is_quantize
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.views.boxes import Level, Region, Role
-from jitq_explore.views.domains import is_dequantize, is_quantize
 from jitq_explore.views.regions import below, blocks_of, common
 from jitq_explore.views.wiring import Wire
 

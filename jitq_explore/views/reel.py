@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from jitq_explore.snapshots.diff import GraphDiff, diff_graphs
+from jitq_explore.snapshots.domains import Domain, domains_of, dtypes_of
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.snapshots.modules import ModuleState
 from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import INPUT, Recording, Snapshot
 from jitq_explore.views.boxes import Box, Edge, Picture, Region, Role, Status
-from jitq_explore.views.domains import Domain, domains_of, dtypes_of
 from jitq_explore.views.places import Placing, ends_of, gates_of
 from jitq_explore.views.wiring import Wire, Wiring
 

@@ -13,10 +13,10 @@ from runs import FBGEMM, calibrate, recorded
 from views.build import HOSTILE, Builder, layers, pair
 
 import jitq_explore as jq
+from jitq_explore.snapshots.domains import Domain, domains_of
 from jitq_explore.snapshots.graph import Graph
 from jitq_explore.views import plan
 from jitq_explore.views.cards import Side
-from jitq_explore.views.domains import Domain, domains_of
 from jitq_explore.views.film import Film, film, film_of
 from jitq_explore.views.folds import Folding, fold, unfold
 from jitq_explore.views.reel import Reel, Scene

@@ -1,0 +1,204 @@
+"""`explain`: why a node is as it is: float, quantized, fused or not, observed or not."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jitq_explore.diagnostics.causes import Examiner, Reason
+from jitq_explore.diagnostics.making import rule_of
+from jitq_explore.diagnostics.op_kinds import MOVES_DATA, ON_QUANTIZED, is_compute
+from jitq_explore.snapshots.deciding import QUANTIZABLE
+from jitq_explore.snapshots.domains import Domain
+from jitq_explore.snapshots.endings import is_kernel
+from jitq_explore.snapshots.graph import Node
+from jitq_explore.snapshots.lineage import spot_of
+from jitq_explore.snapshots.printable import printable
+from jitq_explore.snapshots.quant_node import role_of
+from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.tracking import Spot
+
+_FUSED_WITH = frozenset({"aten::relu", "aten::relu_"})
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a node is as it is after a stage.
+
+    `verdict` is "float", "quantized" (a kernel), "as it is" (an op that runs on quantized values
+    without a kernel of its own), "quantization" (a quantize, dequantize, … node), "observer",
+    "moves" (it hands on what it is given) or "fixed" (nothing to explain: a constant, control
+    flow). `title` says it in a line; `reasons` lead from the node to the root of it.
+    """
+
+    node: Node
+    stage: str
+    verdict: str
+    title: str
+    reasons: tuple[Reason, ...] = ()
+    evidence: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What helps, by the root of the reasons; "" for nothing."""
+        return self.reasons[-1].remedy if self.reasons else ""
+
+    @property
+    def cause(self) -> str:
+        """The word for the root of the reasons; "" without any."""
+        return self.reasons[-1].cause if self.reasons else ""
+
+    def text(self) -> str:
+        """All of it in a few lines, control characters written out."""
+        lines = [f"{self.node.kind} ({self.node.id} after {self.stage!r}): {self.title}"]
+        lines += [f"  because {reason.text}" for reason in self.reasons]
+        lines += [f"  evidence: {self.evidence}"] if self.evidence else []
+        lines += [f"  remedy: {self.remedy}"] if self.remedy else []
+        return "\n".join(map(printable, lines))
+
+    __str__ = text
+
+    def _repr_html_(self) -> str:
+        first, *others = self.text().splitlines()
+        items = "".join(f"<li>{html.escape(line.strip())}</li>" for line in others)
+        return f"<p><b>{html.escape(first)}</b></p><ul>{items}</ul>"
+
+
+def explain(recording: Recording, node: Node | str, stage: str | None = None) -> Explanation:
+    """Why a node is float, quantized, fused or not, observed or not.
+
+    `node` is a node of one of the flattened graphs, its id ("n12"), or the name of a value, whose
+    op is explained; `stage` names the snapshot that it is from (default: the newest one that has
+    it). `print` writes the explanation out. KeyError names the stages, nodes and values there are.
+    """
+    spot = spot_of(recording, node, stage)
+    examiner = Examiner(recording, spot.index, spot.method)
+    found = examiner.tracker.node(spot)
+    told = _told(examiner, found)
+    name = examiner.tracker.names[spot.index]
+    return Explanation(found, name, told.verdict, told.title, told.reasons, told.evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    verdict: str
+    title: str
+    reasons: tuple[Reason, ...] = ()
+    evidence: str = ""
+
+
+def _told(examiner: Examiner, node: Node) -> _Told:
+    if node.is_observer:
+        return _observer(examiner, node)
+    if role_of(node):
+        return _quant_node(examiner, node)
+    if is_kernel(node):
+        return _kernel(examiner, node)
+    if node.kind in MOVES_DATA or not node.kind.startswith("aten::"):
+        return _handed_on(node)
+    if not is_compute(examiner.graph, node) and node.kind not in ON_QUANTIZED:
+        return _handed_on(node)
+    if examiner.is_prepared_only:
+        return _at_the_observers(examiner, node)
+    if Domain.QUANTIZED in {examiner.domains.get(name) for name in node.inputs}:
+        return _as_it_is(examiner, node)
+    reasons, nearest = examiner.reasons(node), examiner.nearest(node)
+    return _Told("float", "it computes on real numbers", reasons, nearest)
+
+
+def _handed_on(node: Node) -> _Told:
+    if node.kind.startswith("aten::"):
+        return _Told("moves", "it hands on what it is given, and computes nothing")
+    return _Told("fixed", "it is no op that could be quantized")
+
+
+def _kernel(examiner: Examiner, node: Node) -> _Told:
+    spot = Spot(examiner.index, examiner.method, node.id)
+    origins = [examiner.tracker.node(each) for each in examiner.tracker.origins(spot)]
+    kinds = " + ".join(each.kind for each in origins if each.kind.startswith("aten::"))
+    stands_for = f"a quantized kernel in place of {kinds}" if kinds else "a quantized kernel"
+    rule = rule_of(examiner.recording, node, [each.kind for each in origins])
+    if rule is None:
+        return _Told("quantized", stands_for)
+    reason = Reason("rule", f"torch's rule {rule.name!r} matched")
+    return _Told("quantized", stands_for, (reason,))
+
+
+def _as_it_is(examiner: Examiner, node: Node) -> _Told:
+    reasons: tuple[Reason, ...] = ()
+    maker = examiner.graph.producers.get(node.inputs[0])
+    if node.kind in _FUSED_WITH and maker is not None and is_kernel(maker):
+        text = (
+            f"it was not fused into {maker.kind}: the value between the two was observed, so that "
+            "it has a scale of its own"
+        )
+        reasons = (Reason("not_fused", text),)
+    title = "it runs on quantized values as they are: there is no kernel to put in"
+    return _Told("as it is", title, reasons)
+
+
+def _quant_node(examiner: Examiner, node: Node) -> _Told:
+    role = role_of(node)
+    users = [user for name in node.outputs for user in examiner.graph.consumers.get(name, ())]
+    maker = examiner.graph.producers.get(node.inputs[0]) if node.inputs else None
+    given = maker.kind if maker is not None else "the model's input"
+    taken = ", ".join(dict.fromkeys(user.kind for user in users)) or "the model's output"
+    told = {
+        "quantize": f"{given} makes real numbers, and {taken} takes quantized ones",
+        "dequantize": f"{given} makes quantized numbers, and {taken} takes real ones",
+        "prepack": f"it packs a weight for {taken}",
+        "choose_qparams": f"it computes at run time the scale that {taken} needs",
+        "saturate": "it rounds a weight to 16-bit floating point",
+    }[role or ""]
+    return _Told("quantization", told)
+
+
+def _observer(examiner: Examiner, node: Node) -> _Told:
+    maker = examiner.graph.producers.get(node.inputs[0])
+    users = [user for name in node.outputs for user in examiner.graph.consumers.get(name, ())]
+    makes = maker is not None and (maker.kind in QUANTIZABLE or maker.kind in ON_QUANTIZED)
+    takers = dict.fromkeys(user.kind for user in users if user.kind in QUANTIZABLE)
+    why = []
+    if maker is not None and makes:
+        why.append(f"{maker.kind} makes the value, and its kernel needs the scale of its result")
+    if takers:
+        why.append(f"{', '.join(takers)} takes the value, and its kernel takes quantized ones")
+    reasons = tuple(Reason("observed", text) for text in why)
+    return _Told("observer", "it observes a value to quantize", reasons)
+
+
+def _at_the_observers(examiner: Examiner, node: Node) -> _Told:
+    """At a stage where the values are observed, and nothing is quantized yet."""
+    observed = [
+        user
+        for name in node.outputs
+        for user in examiner.graph.consumers.get(name, ())
+        if user.is_observer
+    ]
+    if observed:
+        name = observed[0].attributes.get("observer")
+        return _Told("float", f"its result is observed, by {name!r}")
+    reasons = tuple(_why_not_observed(examiner, node))
+    return _Told("float", "its result is not observed", reasons)
+
+
+def _why_not_observed(examiner: Examiner, node: Node) -> Iterator[Reason]:
+    for name in node.outputs:
+        for user in examiner.graph.consumers.get(name, ()):
+            if user.kind in _FUSED_WITH and node.kind in QUANTIZABLE:
+                yield Reason(
+                    "delayed",
+                    f"it will be one kernel with {user.kind}, whose result is observed instead",
+                    node=user.id,
+                )
+                return
+    later = examiner.later(node)
+    if later is None:
+        yield Reason("not_yet", "the run has not come to quantizing it")
+        return
+    after, there = later
+    if Domain.QUANTIZED in {after.domains.get(name) for name in there.inputs}:
+        yield Reason("as_it_is", "it hands on the scale of its input, or has a fixed one")
+    else:
+        yield from after.reasons(there)

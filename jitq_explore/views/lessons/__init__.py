@@ -1,0 +1,1 @@
+"""Questions about the stages of a run, made of its recording, with answers and reasons."""

@@ -1,0 +1,108 @@
+"""`lesson`: predict what a stage does, then see it, and why."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from importlib import resources
+
+import ipywidgets as widgets
+
+from jitq_explore.snapshots.recording import Recording
+from jitq_explore.views.answers.answers import Answers
+from jitq_explore.views.lessons.lesson import stage_lessons
+from jitq_explore.widgets.lesson_forms import Form, form_of
+from jitq_explore.widgets.lesson_progress import LessonProgress
+
+_STYLE = resources.files("jitq_explore.widgets").joinpath("lesson.css").read_text("utf-8")
+
+
+def lesson(recording: Recording) -> Lesson:
+    """A lesson about any recording: at each stage, predict what it will do; then see it, and why.
+
+    The questions are made of the recording: which batch norms are folded, which values observed,
+    whose range is widest, what scale and zero point follow, which ops become kernels. In a terminal
+    `views.lessons.text.lesson_text` prints them.
+
+    TypeError for anything but a recording, ValueError for one without a stage.
+    """
+    if not isinstance(recording, Recording):
+        raise TypeError(
+            f"a lesson needs a Recording, got {type(recording).__name__}; of a session it is "
+            "session.recording, and jq.load reads one from a file"
+        )
+    lessons = stage_lessons(recording)
+    if not lessons:
+        raise ValueError("nothing to ask: no stage has run; session.run() runs them all")
+    return Lesson(Answers.of(recording), LessonProgress(lessons))
+
+
+class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """The widget: what is there before a stage, the questions about it, then what it did."""
+
+    def __init__(self, answers: Answers, progress: LessonProgress) -> None:
+        self._answers, self.progress = answers, progress
+        self._forms: list[Form] = []
+        super().__init__()
+        self.add_class("jitq-lesson")
+        self._show()
+
+    def _show(self) -> None:
+        lesson = self.progress.lesson
+        self._forms = [form_of(question) for question in lesson.questions]
+        self._check = _button("Check", self._on_check, "Marks the answers and shows the stage")
+        self._next = _button("Next stage", self._on_next, "Asks about the stage after this one")
+        self._next.layout.display = "none"
+        self._heading, self._picture = widgets.HTML(), widgets.HTML()
+        self._fill(f"Before {lesson.stage}: the graph as it is", lesson.before, "after")
+        forms = [form.widget for form in self._forms]
+        side = widgets.VBox([*forms, widgets.HBox([self._check, self._next])])
+        side.add_class("jitq-lesson-questions")
+        both = widgets.Box([self._picture, side])
+        both.add_class("jitq-lesson-both")
+        self.children = (widgets.HTML(f"<style>{_STYLE}</style>"), self._heading, both)
+
+    def _fill(self, caption: str, stage: str, side: str) -> None:
+        progress = self.progress
+        name = html.escape(progress.lesson.stage)
+        scored = f"{progress.score:.3g} of {progress.asked} points" if progress.asked else ""
+        scored = f"The end: {scored}" if progress.is_over else scored
+        self._heading.value = (
+            f'<div class="jitq-lesson-head"><h3>{name}</h3>'
+            f"<span>stage {progress.at + 1} of {len(progress.lessons)}</span>"
+            f"<b>{scored}</b></div><p>{html.escape(progress.lesson.text)}</p>"
+        )
+        self._picture.value = self._drawing(caption, stage, side)
+
+    def _drawing(self, caption: str, stage: str, side: str) -> str:
+        answer = self._answers.answer("drawing", {"stage": stage, "side": side})
+        assert isinstance(answer, dict)
+        problem = answer.get("error") or answer.get("problem")
+        picture = f"<pre>{html.escape(str(problem))}</pre>" if problem else answer["svg"]
+        return (
+            f'<figure class="jitq-lesson-figure"><figcaption>{html.escape(caption)}</figcaption>'
+            f'<div class="jitq-lesson-sheet" tabindex="0" role="img" '
+            f'aria-label="{html.escape(caption)}">{picture}</div></figure>'
+        )
+
+    def _on_check(self, _: object) -> None:
+        self.progress = self.progress.answer([form.given for form in self._forms])
+        for form, verdict in zip(self._forms, self.progress.verdicts, strict=True):
+            form.reveal(verdict)
+        stage = self.progress.lesson.stage
+        self._fill(f"What {stage} did: + added, − removed, ~ changed", stage, "union")
+        self._check.layout.display = "none"
+        if not self.progress.is_over:
+            self._next.layout.display = None
+
+    def _on_next(self, _: object) -> None:
+        further = self.progress.next()
+        if further is not self.progress:
+            self.progress = further
+            self._show()
+
+
+def _button(label: str, pressed: Callable[[object], None], hint: str) -> widgets.Button:
+    button = widgets.Button(description=label, tooltip=hint)
+    button.on_click(pressed)
+    return button
