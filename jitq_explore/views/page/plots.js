@@ -31,7 +31,7 @@ class PlotView {
     picture.setAttribute("aria-label", title);
     const scroll = make("div", { class: "jitq-plot-scroll" }, picture);
     const said = note ? make("p", { class: "jitq-quiet jitq-hint", text: note }) : "";
-    const head = this.isWide ? [make("p", { class: "jitq-quiet", text: hint })] : [];
+    const head = this.isWide ? [titled(this.ask.run ? title : "", hint)] : [];
     this.element.replaceChildren(...head, scroll, said);
     this.makeMarks(picture, at, stage);
     this.mark(...(this.located ?? []));
@@ -52,7 +52,7 @@ class PlotView {
       const row = { at: at[element.dataset.at] ?? {}, stage };
       const label = element.querySelector("title")?.textContent ?? "";
       for (const [name, value] of Object.entries({
-        class: "jitq-mark",
+        class: "jitq-spot",
         role: "button",
         tabindex: "-1",
         "aria-label": label,
@@ -71,7 +71,7 @@ class PlotView {
     this.marks[0].element.setAttribute("tabindex", "0");
     // An image has no parts that could be chosen.
     picture.setAttribute("role", "group");
-    moveFocusWithin(picture, ".jitq-mark", ["ArrowLeft", "ArrowRight"]);
+    moveFocusWithin(picture, ".jitq-spot", ["ArrowLeft", "ArrowRight"]);
   }
 
   /** Mark what is about the nodes {nodes, gone} of a stage, and bring it into sight. */

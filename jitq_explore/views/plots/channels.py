@@ -14,6 +14,7 @@ from jitq_explore.views.plots import words
 from jitq_explore.views.plots.look import (
     DATA,
     FONT,
+    LEFT,
     LIMIT,
     QUIET,
     WIDTH,
@@ -24,7 +25,6 @@ from jitq_explore.views.plots.look import (
 )
 from jitq_explore.views.plots.symlog import symlog
 
-_LEFT, _RIGHT = 52.0, 12.0
 _PANEL = 160.0
 
 
@@ -47,7 +47,7 @@ def channels_plot(
         title = f"Channels of {words.name_of(seen)}"
         said = _said(channels)
         plot = Plot(width, 30 + _PANEL + 40, title, said, heading, said)
-        axes = plot.panel(_LEFT, 30, _RIGHT, 30 + _PANEL)
+        axes = plot.panel(30, 30 + _PANEL)
         _draw(axes, channels)
         _legend(plot, channels)
     return plot
@@ -118,4 +118,4 @@ def _legend(plot: Plot, channels: ChannelRanges) -> None:
         shown += f" · × {len(channels.killed):,} rounded to 0"
     if channels.starved:
         shown += f" · ▾ {len(channels.starved):,} to ±{FEW} steps"
-    plot.write(_LEFT, plot.head + 14, shown, color=LIMIT)
+    plot.write(LEFT, plot.head + 14, shown, color=LIMIT)

@@ -18,10 +18,11 @@ from jitq_explore.views.plots import words
 from jitq_explore.views.plots.look import (
     DATA,
     FAINT,
-    FONT,
+    LEFT,
     LIMIT,
     OTHER,
     QUIET,
+    RIGHT,
     WIDTH,
     Dashes,
     NothingToPlotError,
@@ -40,7 +41,7 @@ _CROWDED = 40
 _WINDOW = 16
 """Levels of the grid in the window."""
 
-_LEFT, _RIGHT = 52.0, 12.0
+_MAIN = 130.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def histogram_plot(
     clips = list(_clips(seen.reading, histogram, what_if))
     window = _window(histogram, clips[0].grid) if clips and clips[0].grid else None
     top = 8 + 16.0 * len(clips)
-    main = top + 130
+    main = top + _MAIN
     height = main + (34 if window is None else 34 + 24 + 72 + 46)
     title = f"Histogram of {words.name_of(seen)}"
     if what_if is not None:
@@ -105,14 +106,16 @@ def histogram_plot(
         plot = Plot(width, height, title, said, heading, counted)
         for row, clip in enumerate(clips):
             plot.legend_line(14 + 16 * row, clip.color, clip.dashes, clip.said)
-        axes = plot.panel(_LEFT, top, _RIGHT, main)
-        _draw(axes, histogram, clips, window, int((width - _LEFT - _RIGHT) / _BIN))
+        axes = plot.panel(top, main)
+        middle = plot.head + top + _MAIN / 2
+        plot.write(3, middle, "values a bin", color=QUIET, rotation=90, va="center")
+        _draw(axes, histogram, clips, window, int((width - LEFT - RIGHT) / _BIN))
         if window is not None:
             place = 6.0, plot.head + main + 34 + 14
             plot.write(
                 *place, f"{_WINDOW} levels of the grid, where it is shaded above (number → integer)"
             )
-            inner = plot.panel(_LEFT, main + 34 + 24, _RIGHT, main + 34 + 24 + 72)
+            inner = plot.panel(main + 34 + 24, main + 34 + 24 + 72)
             _draw_window(inner, histogram, clips, window)
     return plot
 
@@ -164,7 +167,6 @@ def _draw(
         _lines(axes, clips[0].grid, clips[0].color, 0.0, 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.number(value)))
-    axes.set_ylabel("values a bin", size=FONT, color=QUIET)
 
 
 def _bars(axes: Axes, counts: Floats, edges: Floats, alpha: float = 1.0) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
@@ -15,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
+
+from jitq_explore.views.printable import printable
 
 # Okabe and Ito's blue, vermillion and green, dark enough for text on white; as SVG each of them
 # follows the page (`svg.PAGE_COLOURS`).
@@ -35,6 +38,9 @@ CHARACTER = 0.62 * FONT
 Dashes: TypeAlias = Literal["-", "--", ":"]
 
 WIDTH = 600.0
+LEFT, RIGHT = 52.0, 12.0
+"""Margins of all panels."""
+
 _HEADING = 20.0
 _LINE = 15.0
 
@@ -67,16 +73,17 @@ class Plot(Figure):
     def write(self, x: float, y: float, text: str, color: str = INK, **more: Any) -> None:
         """Text that begins at that place, in pixels from the top left."""
         more = {"size": FONT, **more}
-        self.text(x / self.wide, 1 - y / self.tall, text, color=color, parse_math=False, **more)
+        place = x / self.wide, 1 - y / self.tall
+        self.text(*place, printable(text), color=color, parse_math=False, **more)
 
-    def panel(self, left: float, top: float, right: float, bottom: float) -> Axes:
-        """Axes with these margins; `top` and `bottom` are pixels below the heading."""
+    def panel(self, top: float, bottom: float) -> Axes:
+        """Axes as wide as there is room, between these pixels below the heading."""
         low, high = self.head + bottom, self.head + top
         axes = self.add_axes(
             (
-                left / self.wide,
+                LEFT / self.wide,
                 1 - low / self.tall,
-                (self.wide - left - right) / self.wide,
+                (self.wide - LEFT - RIGHT) / self.wide,
                 (low - high) / self.tall,
             )
         )
@@ -108,8 +115,13 @@ class Plot(Figure):
 
 @contextmanager
 def plain_style() -> Iterator[None]:
-    """matplotlib's own settings instead of the user's, while a plot is made."""
-    with mpl.rc_context():
+    """matplotlib's own settings instead of the user's, while a plot is made.
+
+    Names in a script that its font has no letters for are no reason to warn: pages have fonts of
+    their own.
+    """
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         mpl.rcParams.update(_PLAIN)
         yield
 

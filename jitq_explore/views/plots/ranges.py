@@ -22,9 +22,11 @@ from jitq_explore.views.plots.look import (
     DATA,
     FAINT,
     FONT,
+    LEFT,
     LIMIT,
     OTHER,
     QUIET,
+    RIGHT,
     WIDTH,
     NothingToPlotError,
     Plot,
@@ -35,10 +37,11 @@ from jitq_explore.views.plots.look import (
 from jitq_explore.views.plots.symlog import symlog
 from jitq_explore.views.printable import printable, shorten
 
-_LEFT, _RIGHT = 52.0, 12.0
 _PANEL = 150.0
 _LABEL_LENGTH = 18
-_LABEL_APART = FONT + 3
+LABEL_APART = FONT + 3
+"""Pixels between the middles of two names that are turned."""
+
 _FEW = 8
 _NARROWEST = 2.5
 """Pixels for a value: where there are more of them, the figure becomes wider."""
@@ -84,8 +87,8 @@ def ranges_plot(recording: Recording, *, width: float = WIDTH, heading: bool = T
     if not any(columns.bars.values()):
         raise NothingToPlotError("no observer has seen a value so far")
     slots = len(columns.modules)
-    wide = min(max(width, _LEFT + _RIGHT + slots * _NARROWEST), _WIDEST)
-    groups = _Groups.of(columns.modules, wide - _LEFT - _RIGHT)
+    wide = min(max(width, LEFT + RIGHT + slots * _NARROWEST), _WIDEST)
+    groups = Groups.of(columns.modules, wide - LEFT - RIGHT)
     panels = [(role, bars) for role, bars in columns.bars.items() if bars]
     height = len(panels) * (_PANEL + 30) + groups.tall + 14
     with plain_style():
@@ -93,12 +96,12 @@ def ranges_plot(recording: Recording, *, width: float = WIDTH, heading: bool = T
         plot = Plot(wide, height, "Ranges in network order", said, heading, said)
         for number, (role, bars) in enumerate(panels):
             top = 24 + number * (_PANEL + 30)
-            axes = plot.panel(_LEFT, top, _RIGHT, top + _PANEL)
+            axes = plot.panel(top, top + _PANEL)
             axes.set_xlim(-0.5, slots - 0.5)
             axes.set_xticks([])
             color = DATA if role == "activation" else OTHER
             _legend(plot, top - 8, f"{role}s", color)
-            _draw(axes, bars, color, (wide - _LEFT - _RIGHT) / slots)
+            _draw(axes, bars, color, (wide - LEFT - RIGHT) / slots)
             _mark(plot, axes, bars)
             groups.separate(axes)
         groups.label(axes)
@@ -150,9 +153,9 @@ def _said(columns: _Column) -> str:
 
 
 def _legend(plot: Plot, y: float, what: str, color: str) -> None:
-    plot.write(_LEFT, plot.head + y, what, weight="bold", color=color)
-    plot.write(_LEFT + 80, plot.head + y, "▮ seen", color=color)
-    plot.write(_LEFT + 135, plot.head + y, "━ clipped beyond", color=LIMIT)
+    plot.write(LEFT, plot.head + y, what, weight="bold", color=color)
+    plot.write(LEFT + 80, plot.head + y, "▮ seen", color=color)
+    plot.write(LEFT + 135, plot.head + y, "━ clipped beyond", color=LIMIT)
 
 
 def _draw(axes: Axes, bars: Sequence[_Bar], color: str, slot: float) -> None:
@@ -195,12 +198,13 @@ def _mark(plot: Plot, axes: Axes, bars: Sequence[_Bar]) -> None:
         )
         column.set_gid(f"at:{bar.key}")
         column.set_linewidth(0)
+        column.set_zorder(9)  # nothing lies above what is to be hit
         axes.add_patch(column)
         plot.marks[str(bar.key)] = bar.said
 
 
 @dataclass(frozen=True)
-class _Groups:
+class Groups:
     """Slots next to each other whose modules begin alike: (first slot, one past the last, name).
 
     `labelled` are those whose names there is room for; `is_flat`: the names fit as they are, else
@@ -212,23 +216,23 @@ class _Groups:
     is_flat: bool
 
     @staticmethod
-    def of(modules: Sequence[str], wide: float) -> _Groups:
+    def of(modules: Sequence[str], wide: float) -> Groups:
         """The finest groups whose names all fit, or, where these are few, some of finer ones."""
         slot = wide / len(modules)
         deepest = max(module.count(".") + 1 for module in modules)
         by_depth = [_runs(modules, depth) for depth in range(1, deepest + 1)]
-        fitting = [runs for runs in by_depth if len(runs) * _LABEL_APART <= wide]
+        fitting = [runs for runs in by_depth if len(runs) * LABEL_APART <= wide]
         runs = fitting[-1] if fitting else by_depth[0]
         if len(runs) < _FEW and len(by_depth) > len(fitting):
             runs = by_depth[len(fitting)]
         labelled: list[Run] = []
         for run in runs:
-            if not labelled or slot * (_middle(run) - _middle(labelled[-1])) >= _LABEL_APART:
+            if not labelled or slot * (_middle(run) - _middle(labelled[-1])) >= LABEL_APART:
                 labelled.append(run)
         is_flat = labelled == runs and all(
             (len(name) + 1) * CHARACTER <= (end - start) * slot for start, end, name in runs
         )
-        return _Groups(runs, labelled, is_flat)
+        return Groups(runs, labelled, is_flat)
 
     @property
     def tall(self) -> float:

@@ -17,6 +17,7 @@ from jitq_explore.views.plots.look import (
     DATA,
     FAINT,
     FONT,
+    LEFT,
     LIMIT,
     OTHER,
     QUIET,
@@ -26,7 +27,6 @@ from jitq_explore.views.plots.look import (
     plain_style,
 )
 
-_LEFT, _RIGHT = 52.0, 12.0
 _PANEL, _MOVES = 120.0, 66.0
 _LEAST = 1e-4
 """The smallest move that is drawn, as a share of the range."""
@@ -55,11 +55,11 @@ def timeline_plot(
         title = f"Calibration of {words.name_of(seen)}"
         plot = Plot(width, below + _MOVES + 40, title, _said(track), heading)
         _legend(plot, track)
-        axes = plot.panel(_LEFT, top, _RIGHT, top + _PANEL)
+        axes = plot.panel(top, top + _PANEL)
         _draw_range(axes, track, seen.reading)
         axes.tick_params(axis="x", labelbottom=False)
-        plot.write(_LEFT, plot.head + below - 8, "moved by, in % of the last range", color=QUIET)
-        _draw_moves(plot.panel(_LEFT, below, _RIGHT, below + _MOVES), track)
+        plot.write(LEFT, plot.head + below - 8, "moved by, in % of the last range", color=QUIET)
+        _draw_moves(plot.panel(below, below + _MOVES), track)
     return plot
 
 
