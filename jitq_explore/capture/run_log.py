@@ -146,5 +146,6 @@ def new_recording(
         engine=torch.backends.quantized.engine,
         seed=torch.initial_seed(),
         method_name=taker.method_name,
+        vnni=torch.cpu._is_vnni_supported(),
         **details,  # type: ignore[arg-type]
     )

@@ -101,13 +101,18 @@ class Examiner:
     @cached_property
     def decided_at(self) -> int:
         """Index of that graph."""
-        places = (k for k, name in enumerate(self.tracker.names) if _base(name) in PREPARES)
+        places = (k for k, name in enumerate(self.tracker.names) if base_name(name) in PREPARES)
         return max(0, next(places, 1) - 1)
 
     @property
     def is_prepared_only(self) -> bool:
         """Whether values are observed in this graph: nothing is quantized yet."""
         return any(node.is_observer for node in self.graph.nodes)
+
+    @property
+    def is_where_it_failed(self) -> bool:
+        """Whether the run ended here with an error."""
+        return self.recording.error is not None and self.index == self.tracker.last
 
     def later(self, node: Node) -> tuple[Examiner, Node] | None:
         """The same node in the first graph that has quantize nodes, and who answers for it there.
@@ -120,7 +125,7 @@ class Examiner:
             spots = tuple(s for link in links if link for s in link.after)
             if not spots:
                 return None
-            if _base(self.tracker.names[index + 1]) in CONVERTS:
+            if base_name(self.tracker.names[index + 1]) in CONVERTS:
                 after = Examiner(self.recording, index + 1, spots[0].method)
                 return after, self.tracker.node(spots[0])
         return None
@@ -128,7 +133,7 @@ class Examiner:
     def nearest(self, node: Node) -> str:
         """The fusion rule that came nearest, and what it asked for in vain; "" where none did."""
         spot = Spot(self.index, self.method, node.id)
-        while _base(self.tracker.names[spot.index]) not in CONVERTS:
+        while base_name(self.tracker.names[spot.index]) not in CONVERTS:
             link = self.tracker.back(spot)
             if link is None:
                 return ""
@@ -176,11 +181,14 @@ class Examiner:
 
     def _of_the_run(self) -> Reason | None:
         """What holds for every op of the graph."""
-        error = self.recording.error
-        if error is not None and self.index == self.tracker.last:
-            stage = self.recording.stages[-1].name
-            return Reason("failed", f"the run ended with an error in {stage!r}: {error}")
-        done = [_base(name) for name in self.tracker.names[: self.index + 1]]
+        if self.is_where_it_failed:
+            stage = self.recording.stages[-1]
+            return Reason(
+                "failed",
+                f"the run ended with an error in {stage.name!r}: {stage.error}",
+                "Cure the error: see jq.diagnose(recording).",
+            )
+        done = [base_name(name) for name in self.tracker.names[: self.index + 1]]
         prepared = any(name in PREPARES for name in done)
         if not prepared and any(name in CONVERTS for name in done):
             return Reason(
@@ -419,6 +427,6 @@ def _called_at(text: str, frame: str) -> str:
     return ""
 
 
-def _base(name: str) -> str:
+def base_name(name: str) -> str:
     """A stage's name without the number of a repetition."""
     return name.partition("#")[0]

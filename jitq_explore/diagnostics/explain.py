@@ -99,7 +99,7 @@ def _told(examiner: Examiner, node: Node) -> _Told:
         return _handed_on(node)
     if not is_compute(examiner.graph, node) and node.kind not in ON_QUANTIZED:
         return _handed_on(node)
-    if examiner.is_prepared_only:
+    if examiner.is_prepared_only and not examiner.is_where_it_failed:
         return _at_the_observers(examiner, node)
     if Domain.QUANTIZED in {examiner.domains.get(name) for name in node.inputs}:
         return _as_it_is(examiner, node)

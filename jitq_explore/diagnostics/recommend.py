@@ -73,14 +73,6 @@ class Recommendation:
     high: float = np.inf
 
 
-@dataclass(frozen=True, slots=True)
-class _Typical:
-    """The part of a histogram that a range should be made for, and what spoils the range."""
-
-    histogram: Histogram
-    reason: str = ""
-
-
 def recommendations(recording: Recording) -> tuple[Recommendation, ...]:
     """What would gain at least `MIN_GAIN`, best first; at most one for each observer and module."""
     found: dict[object, Recommendation] = {}
@@ -134,12 +126,12 @@ def _better_range(recording: Recording, seen: Observation) -> Iterator[Recommend
     histogram = histogram_of(seen.reading)
     if histogram is None:
         return
-    typical = _typical(histogram, seen.reading)
-    best = _best(list(_candidates(recording, seen, typical.histogram)))
+    typical, spoilt = typical_part(histogram, seen.reading)
+    best = _best(list(_candidates(recording, seen, typical)))
     if best is None:
         return
-    reason = typical.reason or _cut_off(best) or "its range fits its values badly"
-    low, high = typical.histogram.low, typical.histogram.high
+    reason = spoilt or _cut_off(best) or "its range fits its values badly"
+    low, high = typical.low, typical.high
     remedy = f"{best.asked} ({best.predicted.low:.4g} … {best.predicted.high:.4g})"
     yield Recommendation(seen, best.change, f"{reason}: {remedy}", best.gain, low, high)
 
@@ -173,8 +165,11 @@ def _best(candidates: list[WhatIf]) -> WhatIf | None:
     return best
 
 
-def _typical(histogram: Histogram, reading: ObserverReading) -> _Typical:
-    """Without what a single batch, or a few values, brought in."""
+def typical_part(histogram: Histogram, reading: ObserverReading) -> tuple[Histogram, str]:
+    """The histogram without what a single batch, or a few values, brought in, and what that was.
+
+    The histogram itself, and "", where nothing spoils it.
+    """
     whole = _reach(histogram.low, histogram.high)
     spoilt = _spoilt_by_one_batch(histogram, reading)
     if spoilt is not None:
@@ -182,15 +177,17 @@ def _typical(histogram: Histogram, reading: ObserverReading) -> _Typical:
     low, high, share = _bulk(histogram)
     fewest = FEWEST_BINS * (histogram.high - histogram.low) / len(histogram.counts)
     if high - low < fewest or _reach(low, high) * OUTLIER_RATIO > whole:
-        return _Typical(histogram)
+        return histogram, ""
     reason = (
         f"{share:.3%} of the values reach to {histogram.low:.4g} … {histogram.high:.4g}, "
         f"all others stay within {low:.4g} … {high:.4g}"
     )
-    return _Typical(_within(histogram, low, high), reason)
+    return _within(histogram, low, high), reason
 
 
-def _spoilt_by_one_batch(histogram: Histogram, reading: ObserverReading) -> _Typical | None:
+def _spoilt_by_one_batch(
+    histogram: Histogram, reading: ObserverReading
+) -> tuple[Histogram, str] | None:
     """What all batches but one reach to, where that one reaches much further."""
     pairs = list(zip(reading.batch_minimum, reading.batch_maximum, strict=True))
     if len(pairs) < FEWEST_BATCHES:
@@ -204,7 +201,7 @@ def _spoilt_by_one_batch(histogram: Histogram, reading: ObserverReading) -> _Typ
         f"batch {worst + 1} of {len(pairs)} alone reaches to {pairs[worst][0]:.4g} … "
         f"{pairs[worst][1]:.4g}, all others stay within {low:.4g} … {high:.4g}"
     )
-    return _Typical(_within(histogram, low, high), reason)
+    return _within(histogram, low, high), reason
 
 
 def _reach(low: float, high: float) -> float:

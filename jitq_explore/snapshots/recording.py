@@ -208,6 +208,7 @@ class Recording:
     to the printed QConfig ("None" for None); `planned` names all stages of the run, `stages` holds
     those that have run, the failing one included, in order. `numerics` is what
     `jq.compare` measured, `rules` the fusion rules of the torch of a deep recording.
+    `vnni` says whether the CPU multiplies 8-bit numbers without saturating (None: not known).
     """
 
     mode: str
@@ -224,6 +225,7 @@ class Recording:
     warnings: tuple[str, ...] = ()
     numerics: Comparison | None = None
     rules: tuple[FusionRule, ...] = ()
+    vnni: bool | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

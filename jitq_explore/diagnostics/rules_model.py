@@ -1,0 +1,252 @@
+"""What is wrong with the model as it was given, before any pass has touched it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitq_explore.diagnostics.findings import ERROR, WARNING, Finding
+from jitq_explore.diagnostics.located import at_node, has_run, plural
+from jitq_explore.diagnostics.qconfig_keys import NO_QCONFIG, winning_key
+from jitq_explore.snapshots.calls import reached_methods
+from jitq_explore.snapshots.changes import Change
+from jitq_explore.snapshots.deciding import QUANTIZABLE
+from jitq_explore.snapshots.graph import Graph, Node, attribute_path, constant_value
+from jitq_explore.snapshots.modules import ModuleState
+from jitq_explore.snapshots.observations import WEIGHT_INPUT
+from jitq_explore.snapshots.recording import INPUT, Recording, Snapshot
+
+ATTENTION = frozenset(
+    {
+        "torch.nn.modules.activation.MultiheadAttention",
+        "torch.nn.modules.transformer.TransformerEncoderLayer",
+        "torch.nn.modules.transformer.TransformerDecoderLayer",
+    }
+)
+"""Classes whose scripted form kills `insert_observers` (torch 2.13, every run)."""
+
+UNSEEN = ("prim::Loop", "prim::fork")
+"""Kinds of nodes into whose blocks torch's passes do not look."""
+
+_TRAINING_INPUT = {"aten::batch_norm": 5, "aten::dropout": 2, "aten::dropout_": 2}
+"""Kind -> which of its inputs says that it is in training mode."""
+
+
+def shared_classes(recording: Recording) -> Iterator[Finding]:
+    """Unreached submodules of a class that a reached one has: torch may kill the process."""
+    sharers = unreached_sharers(recording.input, recording.method_name)
+    for reached, unreached in sharers:
+        kept = [path for path in unreached if not _kept_float(recording, path)]
+        if not kept:
+            continue
+        survived = has_run(recording, "insert_observers")
+        yield Finding(
+            rule="shared_class",
+            severity=WARNING if survived else ERROR,
+            title=f"{', '.join(map(repr, kept))} is out of the reach of torch's passes, and shares "
+            f"its TorchScript class with {reached!r}",
+            why="insert_observers gives observers to the module that it comes to, and none to the "
+            "other one of the same class: it ends the process at times, or in every run",
+            evidence=f"class {recording.input.module(reached).class_name}",
+            remedy="Leave those out that are not reached: "
+            + ", ".join(f"qconfig_dict[{path!r}] = None" for path in kept),
+            module=kept[0],
+            change=Change(tuple(kept), keep_float=True),
+        )
+
+
+def unreached_sharers(
+    snapshot: Snapshot, method: str = "forward"
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(a reached module, the unreached ones of its TorchScript class) for each such class.
+
+    Out of reach is what is never called, or in loops and forks alone, where torch's passes do not
+    look. Only classes that get observers count: those that compute what can be quantized.
+    """
+    if method not in snapshot.method_names:
+        return ()
+    reached = {path for path, _ in reached_methods(snapshot, method, UNSEEN)}
+    groups: dict[str, list[ModuleState]] = {}
+    for module in snapshot.modules:
+        if not module.is_observer and "forward" in module.methods:
+            groups.setdefault(module.class_group, []).append(module)
+    found = []
+    for group in groups.values():
+        inside = [module.path for module in group if module.path in reached]
+        outside = [module.path for module in group if module.path not in reached]
+        if inside and outside and _computes(snapshot, inside[0]):
+            found.append((inside[0], tuple(outside)))
+    return tuple(found)
+
+
+def _computes(snapshot: Snapshot, path: str) -> bool:
+    """Whether the module or one inside of it has an op that can be quantized."""
+    own = [m for m in snapshot.modules if m.path == path or m.path.startswith(f"{path}.")]
+    bodies = (snapshot.bodies.get((m.class_group, name)) for m in own for name in m.methods)
+    return any(node.kind in QUANTIZABLE for body in bodies if body for node in body.nodes)
+
+
+def _kept_float(recording: Recording, path: str) -> bool:
+    key = winning_key(recording, path)
+    return key is None or recording.qconfig[key] == NO_QCONFIG
+
+
+def scripted_attention(recording: Recording) -> Iterator[Finding]:
+    """Attention modules of torch, scripted: torch kills the process."""
+    if has_run(recording, "insert_observers"):
+        return
+    reached = {path for path, _ in reached_methods(recording.input, recording.method_name)}
+    for module in recording.input.modules:
+        if module.class_name not in ATTENTION or module.path not in reached:
+            continue
+        body = recording.input.bodies.get((module.class_group, "forward"))
+        if body is None or not body.blocks:
+            continue  # a trace has no branches, and survives
+        yield Finding(
+            rule="scripted_attention",
+            severity=ERROR,
+            title=f"scripted {module.short_class} ends the process in insert_observers",
+            why="torch's pass does not survive the nested blocks of its code, with any qconfig",
+            evidence=f"class {module.class_name}, {plural(len(body.blocks), 'block')}",
+            remedy="Trace the model with torch.jit.trace, or write attention with nn.Linear and "
+            "matmul.",
+            module=module.path,
+        )
+
+
+def training_mode(recording: Recording) -> Iterator[Finding]:
+    """A model that was not set to eval mode before it was scripted or traced."""
+    graph = recording.input.graph(recording.method_name)
+    traced = [node for node in graph.nodes if _is_training(graph, node)]
+    if traced:
+        kinds = ", ".join(dict.fromkeys(node.kind for node in traced))
+        finding = Finding(
+            rule="traced_in_training",
+            severity=ERROR,
+            title=f"the model was traced in training mode ({kinds})",
+            why="the trace keeps training=True as a constant: batch norms are not folded, dropout "
+            "stays and fails on quantized values; .eval() does not change a trace",
+            evidence=plural(len(traced), "op") + " with training=True",
+            remedy="Call .eval() on the eager model, then trace it again.",
+        )
+        yield at_node(recording, finding, traced[0], INPUT)
+        return
+    flagged = [module for module in recording.input.modules if _trains(graph, module)]
+    if flagged:
+        yield Finding(
+            rule="scripted_in_training",
+            severity=WARNING,
+            title="the model is in training mode",
+            why="torch folds batch norms as in eval mode all the same, and calibrates with dropout "
+            "switched on: ranges come out too wide",
+            evidence=", ".join(repr(module.path) for module in flagged[:4]),
+            remedy="Call .eval() on the model before quantizing it.",
+            module=flagged[0].path,
+        )
+
+
+def _is_training(graph: Graph, node: Node) -> bool:
+    place = _TRAINING_INPUT.get(node.kind)
+    if place is None or place >= len(node.inputs):
+        return False
+    return constant_value(graph, node.inputs[place]) == (True,)
+
+
+def _trains(graph: Graph, module: ModuleState) -> bool:
+    """Whether the mode of the module is read in the graph, and is training."""
+    if not module.training:
+        return False
+    wanted = f"{module.path}.training" if module.path else "training"
+    return any(
+        attribute_path(graph, node.outputs[0]) == wanted
+        for node in graph.find("prim::GetAttr")
+        if node.attributes.get("name") == "training"
+    )
+
+
+def double_fold(recording: Recording) -> Iterator[Finding]:
+    """One layer in front of two batch norms: folding multiplies both into its weight."""
+    if not any(name in recording.planned for name in ("fold_conv_bn",)):
+        return
+    graph = recording.input.graph(recording.method_name)
+    norms: dict[str, dict[str, Node]] = {}
+    for norm in graph.find("aten::batch_norm"):
+        layer = graph.producers.get(norm.inputs[0])
+        place = WEIGHT_INPUT.get(layer.kind) if layer is not None else None
+        if layer is None or place is None:
+            continue
+        weight = attribute_path(graph, layer.inputs[place])
+        if weight is not None:
+            norms.setdefault(weight, {}).setdefault(norm.module_path, norm)
+    for weight, followers in norms.items():
+        if len(followers) < 2:
+            continue
+        layer_path = weight.rpartition(".")[0]
+        first = next(iter(followers.values()))
+        finding = Finding(
+            rule="double_fold",
+            severity=ERROR,
+            title=f"{layer_path!r} comes before {plural(len(followers), 'batch norm')}",
+            why="torch folds every one of them into the weight of the layer that they share: each "
+            "branch computes with a wrong weight, and nothing says so",
+            evidence=", ".join(map(repr, followers)),
+            remedy="Give each batch norm a layer of its own (copy.deepcopy before scripting).",
+            module=layer_path,
+        )
+        yield at_node(recording, finding, first, INPUT, layer_path)
+
+
+def broken_weights(recording: Recording) -> Iterator[Finding]:
+    """Weights with NaN or infinity."""
+    reached = {path for path, _ in reached_methods(recording.input, recording.method_name)}
+    for module in recording.input.modules:
+        for name, state in module.attributes.items():
+            tensor = state.tensor
+            if state.kind != "parameter" or tensor is None or not tensor.non_finite:
+                continue
+            if module.path in reached:
+                path = f"{module.path}.{name}" if module.path else name
+                yield Finding(
+                    rule="broken_weight",
+                    severity=ERROR,
+                    title=f"{path!r} has {plural(tensor.non_finite, 'element')} that "
+                    "is not a finite number",
+                    why="its range is not finite either, and so its scale is not a number",
+                    evidence=f"shape {tensor.shape}, the largest finite one {tensor.abs_max:.4g}",
+                    remedy="Load or train the weights anew.",
+                    module=module.path,
+                )
+
+
+def already_optimized(recording: Recording) -> Iterator[Finding]:
+    """A model that was frozen into other ops before it was quantized."""
+    graph = recording.input.graph(recording.method_name)
+    kinds = {node.kind for node in graph.nodes}
+    foreign = sorted(kind for kind in kinds if kind.startswith(("mkldnn::", "prim::ConvertToMKL")))
+    products = [
+        node
+        for node in graph.find("aten::matmul")
+        if any(constant_value(graph, name) is not None for name in node.inputs)
+    ]
+    if kinds & set(WEIGHT_INPUT) or not (foreign or products):
+        return
+    yield Finding(
+        rule="already_optimized",
+        severity=ERROR,
+        title="the model was optimized for inference before it was quantized",
+        why="optimize_for_inference takes layers apart (aten::linear becomes aten::matmul) or "
+        "hands them to another library: no rule of torch's quantization is for these",
+        evidence=", ".join(foreign)
+        or plural(len(products), "aten::matmul", "aten::matmul")
+        + " with a constant weight, and no layer left",
+        remedy="Quantize the model first; optimize what comes out.",
+    )
+
+
+RULES = (
+    shared_classes,
+    scripted_attention,
+    training_mode,
+    double_fold,
+    broken_weights,
+    already_optimized,
+)
