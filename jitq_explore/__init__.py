@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from jitq_explore.capture.guard import WouldCrashError as WouldCrashError
+    from jitq_explore.capture.isolation import IsolatedPassError as IsolatedPassError
     from jitq_explore.capture.numerics import compare as compare
     from jitq_explore.capture.read_graph import read_graph as read_graph
     from jitq_explore.capture.recorder import record as record
@@ -56,10 +58,12 @@ _HOMES = {
     "Findings": "diagnostics.findings",
     "Graph": "snapshots.graph",
     "GraphDiff": "snapshots.diff",
+    "IsolatedPassError": "capture.isolation",
     "Recording": "snapshots.recording",
     "Session": "capture.session",
     "StageRecord": "snapshots.recording",
     "WhatIf": "snapshots.what_if",
+    "WouldCrashError": "capture.guard",
     "Stopped": "capture.turn",
     "calibration_table": "views.calibration_table",
     "channel_table": "views.tables",
@@ -98,10 +102,12 @@ __all__ = [
     "Findings",
     "Graph",
     "GraphDiff",
+    "IsolatedPassError",
     "Recording",
     "Session",
     "StageRecord",
     "Stopped",
+    "WouldCrashError",
     "calibration_table",
     "channel_table",
     "compare",

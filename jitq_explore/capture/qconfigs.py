@@ -12,11 +12,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard
 
 import torch
 from torch.ao.quantization.qconfig import QConfig
 from torch.ao.quantization.qconfig_mapping import QConfigMapping
+
+from jitq_explore.capture.scripting import script
+from jitq_explore.capture.torch_types import CppModule
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -96,8 +99,8 @@ def script_qconfig(qconfig: QConfig) -> QConfig:
     AttributeError for an object without `activation` and `weight`; else what making or scripting
     the observers raises.
     """
-    activation = _scripted(qconfig.activation())
-    weight = _scripted(qconfig.weight())
+    activation = script(qconfig.activation())
+    weight = script(qconfig.weight())
     return QConfig(activation, weight)
 
 
@@ -121,11 +124,11 @@ def shared_script_qconfig_dict(
     Where ops share an input, torch wants the very same observer from the qconfigs of all of them:
     with one scripted for each entry, an entry that repeats a parent's QConfig would be refused.
     """
-    scripted: dict[int, torch._C.ScriptModule] = {}
+    scripted: dict[int, CppModule] = {}
 
-    def shared(factory: Callable[[], torch.nn.Module]) -> torch._C.ScriptModule:
+    def shared(factory: Callable[[], torch.nn.Module]) -> CppModule:
         if id(factory) not in scripted:
-            scripted[id(factory)] = _scripted(factory())
+            scripted[id(factory)] = script(factory())
         return scripted[id(factory)]
 
     def entry(key: str, qconfig: QConfig) -> QConfig:
@@ -173,10 +176,6 @@ def describe_qconfig(qconfig: object) -> str:
     if not _is_qconfig(qconfig):
         return _describe(qconfig)
     return f"activation={_call(qconfig.activation)}, weight={_call(qconfig.weight)}"
-
-
-def _scripted(observer: torch.nn.Module) -> torch._C.ScriptModule:
-    return cast("torch._C.ScriptModule", torch.jit.script(observer)._c)
 
 
 def _scripted_entry(key: str, qconfig: QConfig) -> QConfig:

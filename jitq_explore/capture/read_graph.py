@@ -245,6 +245,11 @@ def plain(value: object) -> Attribute:
 
 
 @lru_cache(maxsize=65536)
+def source_of(node: CppNode) -> str:
+    """The user's own line that a node stems from, "file:line:column"; "" where unknown."""
+    return users_own(_frames(node.sourceRange())[0])
+
+
 def _frames(source_range: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """The frames of a printed source range, innermost first, and the text of their lines."""
     scripted = _SCRIPTED_FRAME.match(source_range)

@@ -23,6 +23,7 @@ from torch.nn.modules.module import (
     register_module_forward_pre_hook,
 )
 
+from jitq_explore.capture.guard import GUARDED, guarded
 from jitq_explore.capture.recorder_watcher import Watcher
 from jitq_explore.capture.run_log import RunLog
 from jitq_explore.capture.torch_version import require_supported_torch
@@ -75,7 +76,8 @@ def record() -> Iterator[Recorder]:
     and the conversion of what it returned, or of a copy of that, are one recording; further
     conversions of it have recordings of their own, which begin with the same preparation. A run
     that cannot be read is recorded up to there, with the reason among its `warnings`. Everything is
-    put back when this closes, also after an error. RuntimeError when another `record()` is open.
+    put back when this closes, also after an error. A pass that would end the process is not run:
+    WouldCrashError is raised in its place. RuntimeError when another `record()` is open.
     """
     require_supported_torch()
     if not _lock.acquire(blocking=False):
@@ -91,6 +93,9 @@ def record() -> Iterator[Recorder]:
 
 def _install(watcher: Watcher, stack: contextlib.ExitStack) -> None:
     """Replace every watched function; `stack` puts them back."""
+    for name in GUARDED:
+        stack.callback(setattr, torch._C, name, getattr(torch._C, name))
+        setattr(torch._C, name, guarded(name))
     for name, stage in _MODULE_PASSES.items():
         _replace(stack, torch._C, name, partial(watcher.module_pass, stage))
     for name, stage in _GRAPH_PASSES.items():

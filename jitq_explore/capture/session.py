@@ -16,8 +16,10 @@ from jitq_explore.capture import stages as passes
 from jitq_explore.capture.calibration import GOES_ON, Calibration, batches_seen
 from jitq_explore.capture.collect import Collector
 from jitq_explore.capture.engines import engine_in_force
+from jitq_explore.capture.guard import remedied
 from jitq_explore.capture.hush import kept_warnings
 from jitq_explore.capture.interpret import LiveModel
+from jitq_explore.capture.isolation import SECONDS, Isolation
 from jitq_explore.capture.qconfig_changes import changed, with_observers
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
@@ -59,6 +61,8 @@ class _Plan:
     engine: str | None = None
     progress: bool = True
     histograms: bool = False
+    remedy: bool = False
+    isolate: bool | float = False
 
     @property
     def quant_type(self) -> QuantType:
@@ -70,14 +74,6 @@ class _Plan:
             self.mode, debug=self.debug, on_device_run=self.inputs is not None
         )
 
-
-_PASSES: dict[str, Stage] = {
-    stage.name: stage
-    for pipeline in (
-        passes.PREPARE, passes.CONVERT, passes.PREPARE_ON_DEVICE, passes.CONVERT_ON_DEVICE
-    )
-    for stage in pipeline
-}  # fmt: skip
 
 KEPT_LIVE = ("fold_conv_bn", "insert_quant_dequant")
 """Stages after which the numbers can differ and whose model no later stage has: kept, so that
@@ -101,6 +97,8 @@ class Session:
         self._warnings: list[str] = []
         self._options = _options(model, plan, self._warnings)
         self._float = _independent_copy(model)
+        seconds = SECONDS if plan.isolate is True else float(plan.isolate)
+        self._isolation = Isolation(seconds, self._turn.raise_if_stopped) if plan.isolate else None
         self._start()
 
     @classmethod
@@ -116,6 +114,8 @@ class Session:
         engine: str | None = None,
         progress: bool = True,
         histograms: bool = False,
+        remedy: bool = False,
+        isolate: bool | float = False,
     ) -> Session:
         """Post-training static quantization, as torch's `quantize_jit` does it.
 
@@ -131,6 +131,16 @@ class Session:
         they have seen. Then `accept_calibration` takes that, `step` and `run` go on with it,
         `back` takes it back.
 
+        A pass that would end the process is not run: WouldCrashError says why. With `remedy` the
+        model and the qconfig dict are changed before `insert_observers` so that it can be run; the
+        messages of that stage say what was done, and the results are those that the pass would
+        give if it could.
+
+        With `isolate` every pass that rebuilds the model is tried first in another process, which
+        may die of it, on a saved copy: IsolatedPassError then, and the recording has everything
+        before it. A number is how many seconds each may take there (True: 600). What cannot be
+        saved as TorchScript cannot be isolated; the calibration never is.
+
         Raises ValueError for a model that is not scripted or traced, has no `forward`, or for keys
         of the qconfig dict that are not strings; AssertionError without calibration function or
         data; warns of a key that names no submodule.
@@ -140,7 +150,8 @@ class Session:
             model,
             _Plan(
                 "static", qconfig_dict, run_fn, run_args, debug, preserved_attrs,
-                engine=engine, progress=progress, histograms=histograms,
+                engine=engine, progress=progress, histograms=histograms, remedy=remedy,
+                isolate=isolate,
             ),
         )  # fmt: skip
 
@@ -153,14 +164,17 @@ class Session:
         debug: bool = False,
         preserved_attrs: Sequence[str] | None = None,
         engine: str | None = None,
+        remedy: bool = False,
+        isolate: bool | float = False,
     ) -> Session:
         """Dynamic quantization, as torch's `quantize_dynamic_jit` does it: no calibration.
 
         The parameters and errors are those of `static`.
         """
         plan = _Plan(
-            "dynamic", qconfig_dict, debug=debug, preserved_attrs=preserved_attrs, engine=engine
-        )
+            "dynamic", qconfig_dict, debug=debug, preserved_attrs=preserved_attrs, engine=engine,
+            remedy=remedy, isolate=isolate,
+        )  # fmt: skip
         return cls(model, plan)
 
     @classmethod
@@ -173,12 +187,13 @@ class Session:
         inputs: torch.Tensor | Sequence[Any] | None = None,
         debug: bool = False,
         engine: str | None = None,
+        isolate: bool | float = False,
     ) -> Session:
         """On-device dynamic quantization of one method.
 
         With `inputs` (the method's arguments: a tensor, or a tuple of them) what happens on the
         device is run as well: `reset_observers`, `observe`, `quantize` (which empties the float
-        weights of the session's own copy) and `quantized_run`.
+        weights of the session's own copy) and `quantized_run`. `isolate` is that of `static`.
         """
         if isinstance(inputs, Mapping):
             raise TypeError(
@@ -192,6 +207,7 @@ class Session:
             method_name=method_name,
             inputs=None if arguments is None else tuple(arguments),
             engine=engine,
+            isolate=isolate,
         )
         return cls(model, plan)
 
@@ -263,7 +279,7 @@ class Session:
             elif name in ON_DEVICE_RUN:
                 self._run_on_device(name)
             else:
-                self._run_pass(_PASSES[name])
+                self._run_pass(passes.BY_NAME[name])
 
     def run(self, until: str | None = None) -> Recording:
         """Run to the end, or through the stage named `until`; return the recording.
@@ -473,10 +489,23 @@ class Session:
             # This pass shows the weights to their observers and removes these in one go.
             rehearsed = rehearse_weights(self._module, self.recording.last)
         self._module = self._log.watch(
-            stage.name, lambda watched: stage.apply(self._module, self._options), read
+            stage.name, lambda watched: self._applied(stage, watched), read
         )
         if stage.name in KEPT_LIVE:
             self._kept[stage.name] = self._live_now()
+
+    def _applied(self, stage: Stage, watched: Watched) -> ScriptModule:
+        plan, module, options = self._plan, self._module, self._options
+        if stage.name == "insert_observers" and plan.remedy:
+            done = remedied(module._c, "forward", options.qconfigs, plan.quant_type)
+            module = unwrapped(done.module)
+            options = replace(options, qconfigs={**options.qconfigs, **dict.fromkeys(done.keys)})
+            watched.messages += done.messages
+            qconfig = {**self.recording.qconfig, **dict.fromkeys(done.keys, "None")}
+            self._log.recording = replace(self.recording, qconfig=qconfig)
+        if self._isolation is not None and not stage.graph_only:
+            self._isolation.try_out(stage.name, module._c, options, plan.engine)
+        return stage.apply(module, options)
 
     def _live_now(self) -> LiveModel:
         last = self.recording.last
@@ -550,6 +579,7 @@ def _options(model: ScriptModule, plan: _Plan, messages: list[str]) -> Options:
         debug=plan.debug,
         preserved_attrs=plan.preserved_attrs,
         method_name=plan.method_name,
+        separate=True,
     )
 
 

@@ -15,7 +15,16 @@ import torch
 from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
 
-from jitq_explore.capture.torch_types import wrap
+from jitq_explore.capture.guard import (
+    FINALIZE_METHOD,
+    OBSERVE,
+    OBSERVE_METHOD,
+    Hazard,
+    guarded,
+    hazards,
+)
+from jitq_explore.capture.shared_classes import clashes, unshared
+from jitq_explore.capture.torch_types import CppModule, wrap
 
 CALIBRATE = "calibrate"
 """Name of the stage that no pass makes: the user's data run through the observed model."""
@@ -26,7 +35,9 @@ class Options:
     """What the stages of one run are given.
 
     `qconfigs` is the scripted qconfig dict. With `inplace` the passes share the tensors of the
-    module they are given instead of copying them, and `Stage.apply` rebuilds that module.
+    module they are given instead of copying them, and `Stage.apply` rebuilds that module. With
+    `separate` modules that share a TorchScript class may have submodules of different QConfigs,
+    which torch refuses.
     """
 
     qconfigs: dict[str, Any] = field(default_factory=dict)
@@ -35,6 +46,7 @@ class Options:
     debug: bool = False
     preserved_attrs: Sequence[str] | None = None
     method_name: str = "forward"
+    separate: bool = False
 
 
 def leave_as_it_is(module: ScriptModule) -> object:
@@ -88,11 +100,20 @@ def fold_conv_bn(module: ScriptModule, options: Options) -> ScriptModule:
 
 
 def insert_observers(module: ScriptModule, options: Options) -> ScriptModule:
-    """Attach an observer to every value that is to be quantized."""
-    observed = torch._C._jit_pass_insert_observers(
-        module._c, "forward", options.qconfigs, options.inplace, options.quant_type
-    )
-    return wrap(observed)
+    """Attach an observer to every value that is to be quantized.
+
+    WouldCrashError where that would end the process.
+    """
+    given = module._c
+    if options.separate and any(clashes(given, options.qconfigs)):
+        given = unshared(given)
+    return wrap(guarded(OBSERVE)(*_observe_arguments(given, options)))
+
+
+def _observe_arguments(module: CppModule, options: Options) -> tuple[Any, ...]:
+    return (
+        module, options.method_name, options.qconfigs, options.inplace, options.quant_type
+    )  # fmt: skip
 
 
 def insert_quant_dequant(module: ScriptModule, options: Options) -> ScriptModule:
@@ -129,11 +150,11 @@ def inline(module: ScriptModule, options: Options) -> ScriptModule:
 
 
 def insert_observer_method(module: ScriptModule, options: Options) -> ScriptModule:
-    """Add `observe_<method>` and `reset_observers_<method>`; the method itself stays float."""
-    observed = torch._C._jit_pass_insert_observer_method_for_ondevice_ptq(
-        module._c, options.method_name, options.qconfigs, options.inplace, options.quant_type
-    )
-    return wrap(observed)
+    """Add `observe_<method>` and `reset_observers_<method>`; the method itself stays float.
+
+    WouldCrashError where that would end the process.
+    """
+    return wrap(guarded(OBSERVE_METHOD)(*_observe_arguments(module._c, options)))
 
 
 def insert_quant_dequant_method(module: ScriptModule, options: Options) -> ScriptModule:
@@ -146,11 +167,15 @@ def insert_quant_dequant_method(module: ScriptModule, options: Options) -> Scrip
 
 
 def quant_finalize_method(module: ScriptModule, options: Options) -> ScriptModule:
-    """Split `quantize_<method>`: it packs the weights, `quantized_<method>` runs on them."""
-    finalized = torch._C._jit_pass_quant_finalize_for_ondevice_ptq(
-        module._c, QuantType.DYNAMIC, f"quantize_{options.method_name}"
-    )
-    return wrap(finalized)
+    """Split `quantize_<method>`: it packs the weights, `quantized_<method>` runs on them.
+
+    WouldCrashError where that would end the process.
+    """
+    return wrap(guarded(FINALIZE_METHOD)(*_finalize_arguments(module._c, options)))
+
+
+def _finalize_arguments(module: CppModule, options: Options) -> tuple[Any, ...]:
+    return module, QuantType.DYNAMIC, f"quantize_{options.method_name}"
 
 
 # What `prepare` does before any data is seen.
@@ -188,6 +213,26 @@ CONVERT_ON_DEVICE = (
     # Splits it: one method packs the weights, one computes with them.
     Stage("quant_finalize_method", quant_finalize_method),
 )
+
+BY_NAME = {
+    stage.name: stage
+    for pipeline in (PREPARE, CONVERT, PREPARE_ON_DEVICE, CONVERT_ON_DEVICE)
+    for stage in pipeline
+}
+"""The stages that are passes. `fold_conv_bn` is the same in all pipelines."""
+
+
+def foreseen(stage: str, module: CppModule, options: Options) -> tuple[Hazard, ...]:
+    """Why that stage would end the process, as far as the guard knows."""
+    guarded_passes = {
+        "insert_observers": (OBSERVE, _observe_arguments),
+        "insert_observer_method": (OBSERVE_METHOD, _observe_arguments),
+        "quant_finalize_method": (FINALIZE_METHOD, _finalize_arguments),
+    }
+    if stage not in guarded_passes:
+        return ()
+    name, arguments = guarded_passes[stage]
+    return hazards(name, *arguments(module, options))
 
 
 def _without_finalize(stages: Sequence[Stage]) -> tuple[Stage, ...]:

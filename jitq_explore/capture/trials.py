@@ -223,6 +223,7 @@ def quantize(model: ScriptModule, qconfig_dict: Mapping[str, Any], job: Job) -> 
         quant_type=QuantType.STATIC if job.mode == "static" else QuantType.DYNAMIC,
         debug=job.debug,
         preserved_attrs=job.preserved_attrs,
+        separate=True,
     )
     for stage in stages.PREPARE:
         model = stage.apply(model, options)

@@ -74,6 +74,11 @@ class Turn:
         """Whether whoever has the turn was asked to end."""
         return self._stop.is_set()
 
+    def raise_if_stopped(self) -> None:
+        """Raise `Stopped` if whoever has the turn was asked to end."""
+        if self.is_to_stop:
+            raise Stopped(f"stopped in stage {self.stage!r}")
+
     def add_watcher(self, watcher: Watcher) -> None:
         """Tell the watcher from now on, for as long as somebody else keeps it."""
         self._watchers = [known for known in self._watchers if known() is not None]

@@ -1,4 +1,4 @@
-"""The command line: `jitq-explore demo | lab | record | show | report | help`, a module each.
+"""The command line: `jitq-explore demo`, `lab`, `record` and so on, a module each.
 
 Nothing here imports torch until a command needs it, so that `--help` and `show` answer at once.
 """
@@ -11,12 +11,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from jitq_explore.cli import demo, help, lab, record, report, show
+from jitq_explore.cli import demo, diagnose, help, lab, record, report, show
 from jitq_explore.cli.errors import BAD_INPUT, FAILED, BadInputError, what
 from jitq_explore.cli.parser import main_parser
 from jitq_explore.views.printable import printable
 
-_COMMANDS = (demo, lab, record, show, report, help)
+_COMMANDS = (demo, lab, record, diagnose, show, report, help)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = main_parser([command.describe for command in _COMMANDS])
         options = parser.parse_args(arguments)
         show_traceback = options.traceback
-        options.command(options)
+        code: int = options.command(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (`| head`) has gone: say nothing more, not even when Python flushes at its end.
@@ -42,4 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"jitq-explore: error: {printable(what(error))}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, BadInputError) else FAILED
+    else:
+        return code
     return 0

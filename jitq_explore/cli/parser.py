@@ -39,11 +39,14 @@ def main_parser(describe: Iterable[Callable[[Commands], None]]) -> Parser:
 
 def command(
     commands: Commands,
-    run: Callable[[argparse.Namespace], None],
+    run: Callable[[argparse.Namespace], int | None],
     short: str,
     long: str,
 ) -> Parser:
-    """The parser of one command, which is called as the function that runs it."""
+    """The parser of one command, which is called as the function that runs it.
+
+    What that returns is the exit code; None is 0.
+    """
     parser = commands.add_parser(
         run.__name__,
         help=short,
