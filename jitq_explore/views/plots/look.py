@@ -106,7 +106,7 @@ class Plot(Figure):
         self.write(left + 28, self.head + y, text)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, float]]:
-        """What a notebook shows: twice the pixels for sharp screens, in the size it is meant for."""
+        """What a notebook shows: twice the pixels, for sharp screens, in the size that is meant."""
         file = io.BytesIO()
         with plain_style():
             self.savefig(file, format="png", dpi=144)
