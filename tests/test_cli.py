@@ -15,7 +15,7 @@ from torch import nn
 from jitq_explore import __version__
 from jitq_explore.capture.named_qconfigs import DYNAMIC, STATIC, make_qconfig
 from jitq_explore.cli import main
-from jitq_explore.cli.lab import find_tour
+from jitq_explore.cli.lab import copy_notebooks, find_tour
 from jitq_explore.snapshots.archive import load, save
 
 
@@ -225,3 +225,14 @@ def test_the_tour_of_a_checkout_is_opened_where_it_is():
     tour = find_tour(Path.cwd())
     assert tour.parent.name == "notebooks"
     assert json.loads(tour.read_text(encoding="utf-8"))["cells"]
+
+
+def test_notebooks_are_copied_and_never_overwritten(tmp_path):
+    notebooks = find_tour(Path.cwd()).parent
+    mine = tmp_path / "tour.ipynb"
+    mine.write_text("mine", encoding="utf-8")
+    copy_notebooks(notebooks, tmp_path)
+    assert mine.read_text(encoding="utf-8") == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        path.name for path in notebooks.glob("*.ipynb")
+    }

@@ -1,22 +1,34 @@
-"""Every notebook runs from top to bottom, without an error and without anything in red."""
+"""Every notebook runs from top to bottom, its hidden solutions too, within a minute."""
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+SECONDS = 60
+
+_SOLUTION = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_and_prints_nothing_red(path, tmp_path):
-    notebook = nbformat.read(path, as_version=4)
+@each_notebook
+def test_it_and_its_solutions_run_and_print_nothing_red(path, tmp_path):
+    notebook = _with_solutions(nbformat.read(path, as_version=4))
     # Away from the checkout, so that it depends on the installed package alone.
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(
+        notebook, timeout=2 * SECONDS, resources={"metadata": {"path": str(tmp_path)}}
+    )
+    begun = time.monotonic()
     client.execute()
+    assert time.monotonic() - begun < SECONDS
     red = [
         output.text
         for cell in notebook.cells
@@ -24,3 +36,33 @@ def test_it_runs_and_prints_nothing_red(path, tmp_path):
         if output.output_type == "stream" and output.name == "stderr"
     ]
     assert not red
+
+
+@each_notebook
+def test_it_asks_a_question_and_ends_with_its_answer(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert "**The question:**" in cells[0].source
+    assert cells[-1].source.startswith("## The answer")
+
+
+@each_notebook
+def test_every_exercise_has_room_for_an_answer_and_a_hidden_solution(path):
+    cells = nbformat.read(path, as_version=4).cells
+    exercises = [n for n, cell in enumerate(cells) if cell.source.startswith("## Exercise")]
+    assert exercises
+    for n in exercises:
+        assert cells[n + 1].source == "# your turn"
+        assert _solutions(cells[n + 2])
+
+
+def _with_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook as somebody runs it who types every solution in."""
+    cells = []
+    for cell in notebook.cells:
+        cells += [cell, *map(new_code_cell, _solutions(cell))]
+    notebook.cells = cells
+    return notebook
+
+
+def _solutions(cell: nbformat.NotebookNode) -> list[str]:
+    return _SOLUTION.findall(cell.source) if cell.cell_type == "markdown" else []

@@ -1,5 +1,4 @@
-"""The command line: `jitq-explore demo | lab | record | diagnose | show | report | help`, a
-module each.
+"""The command line: `jitq-explore demo`, `lab`, `record` and so on, a module each.
 
 Nothing here imports torch until a command needs it, so that `--help` and `show` answer at once.
 """

@@ -5,10 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from jitq_explore.cli.parser import Commands, command
 from jitq_explore.cli.printing import say
+
+TOUR = "tour.ipynb"
+"""The notebook to begin with; it leads to the others."""
+
+COPIES = "jitq-notebooks"
+"""The folder for the notebooks where there is no checkout."""
 
 
 def lab(options: argparse.Namespace) -> None:
@@ -38,18 +45,24 @@ def jupyter_arguments(notebook: Path, options: argparse.Namespace) -> list[str]:
 
 
 def find_tour(folder: Path) -> Path:
-    """The tour: a checkout's own notebook, else a copy in `folder`, made if there is none."""
+    """The tour: a checkout's own, else a copy below `folder`, beside copies of the others."""
     checkout = Path(__file__).parent.parent.parent
     if (checkout / "pyproject.toml").is_file():
-        return checkout / "notebooks" / "tour.ipynb"
-    own = folder / "notebooks" / "tour.ipynb"
+        return checkout / "notebooks" / TOUR
+    own = folder / "notebooks" / TOUR
     if own.is_file() and (folder / "jitq_explore").is_dir():
         return own
-    copy = folder / "tour.ipynb"
-    if not copy.exists():
-        packaged = resources.files("jitq_explore") / "notebooks" / "tour.ipynb"
-        copy.write_bytes(packaged.read_bytes())
-    return copy
+    return copy_notebooks(resources.files("jitq_explore") / "notebooks", folder / COPIES) / TOUR
+
+
+def copy_notebooks(source: Traversable, folder: Path) -> Path:
+    """The folder, with a copy of every notebook; those that are there already stay as they are."""
+    folder.mkdir(exist_ok=True)
+    for notebook in source.iterdir():
+        copy = folder / notebook.name
+        if notebook.name.endswith(".ipynb") and not copy.exists():
+            copy.write_bytes(notebook.read_bytes())
+    return folder
 
 
 def describe(commands: Commands) -> None:
@@ -59,9 +72,10 @@ def describe(commands: Commands) -> None:
         lab,
         "open JupyterLab on the tour, a notebook that steps through the demo",
         """\
-Opens JupyterLab on notebooks/tour.ipynb of a checkout. Where the package was
-installed without one, a copy is written to the current folder first; a
-tour.ipynb that is there already is opened as it is, never overwritten.
+Opens JupyterLab on notebooks/tour.ipynb of a checkout, which leads to the
+other notebooks. Where the package was installed without one, copies are
+written to jitq-notebooks/ first; one that is there already is opened as it
+is, never overwritten.
 
 What follows -- goes to JupyterLab: jitq-explore lab -- --ip=0.0.0.0""",
     )

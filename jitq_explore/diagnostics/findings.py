@@ -29,6 +29,8 @@ SEVERITIES: tuple[Severity, ...] = (ERROR, WARNING, INFO)
 """The worst first."""
 
 _NOUNS = {ERROR: ("error", "errors"), WARNING: ("warning", "warnings"), INFO: ("info", "infos")}
+# A notebook aligns the cells of a table to the right.
+_LEFT = ' style="text-align:left;vertical-align:top"'
 
 _SIGNS = {ERROR: "✗", WARNING: "!", INFO: "·"}
 
@@ -139,7 +141,7 @@ class Findings(Sequence[Finding]):
 
     def _repr_html_(self) -> str:
         rows = "".join(map(_row, self._all))
-        heads = "".join(f"<th>{name}</th>" for name in ("", "finding", "where", "remedy"))
+        heads = "".join(f"<th{_LEFT}>{name}</th>" for name in ("", "finding", "where", "remedy"))
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
         return f"<p>{self.summary()}</p>{table if self._all else ''}"
 
@@ -152,8 +154,7 @@ def _row(each: Finding) -> str:
         _safe(each.where),
         _safe(each.remedy),
     )
-    style = ' style="text-align:left;vertical-align:top"'
-    return f"<tr>{''.join(f'<td{style}>{cell}</td>' for cell in cells)}</tr>"
+    return f"<tr>{''.join(f'<td{_LEFT}>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _safe(text: str) -> str:

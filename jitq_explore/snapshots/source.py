@@ -24,7 +24,12 @@ def is_library(frame: str) -> bool:
     return _LIBRARY.search(frame) is not None
 
 
+_NOTEBOOK_CELL = re.compile(r"[/\\]ipykernel_\d+[/\\]\d+\.py:")
+
+
 def short_source(source: str) -> str:
-    """A frame without the folders and the column: "net.py:9"."""
+    """A frame without the folders and the column: "net.py:9", in a notebook "cell:9"."""
     place, _, _ = source.rpartition(":")
+    # Jupyter names the file that it makes of a cell after a checksum.
+    place = _NOTEBOOK_CELL.sub("/cell:", place)
     return place.replace("\\", "/").rpartition("/")[2]

@@ -49,7 +49,9 @@ def main() -> None:
                 "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})",
                 f"JupyterLab {theme}",
             )
-            page.evaluate("window.jupyterapp.commands.execute('application:set-mode', {mode: 'single-document'})")
+            page.evaluate(
+                "window.jupyterapp.commands.execute('application:set-mode', {mode: 'single-document'})"
+            )
             explorer.locator(".jitq-graph g.node").nth(3).click()
             explorer.evaluate("element => element.scrollIntoView()")
             page.wait_for_timeout(1500)

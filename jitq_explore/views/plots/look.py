@@ -105,12 +105,12 @@ class Plot(Figure):
         self.add_artist(Line2D(ends, (place, place), color=color, linestyle=dashes, linewidth=1.6))
         self.write(left + 28, self.head + y, text)
 
-    def _repr_png_(self) -> bytes:
-        """What a notebook shows, at twice the size for sharp screens."""
+    def _repr_png_(self) -> tuple[bytes, dict[str, float]]:
+        """What a notebook shows: twice the pixels, for sharp screens, in the size that is meant."""
         file = io.BytesIO()
         with plain_style():
             self.savefig(file, format="png", dpi=144)
-        return file.getvalue()
+        return file.getvalue(), {"width": self.wide, "height": self.tall}
 
 
 @contextmanager
