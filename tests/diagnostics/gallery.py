@@ -565,7 +565,7 @@ class Words(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that goes wrong. `modules` are those that the finding may name."""
+    """One thing that goes wrong: how to make it, the finding's rule and place, and what cures it."""
 
     name: str
     rule: str
