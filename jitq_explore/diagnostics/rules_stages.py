@@ -10,9 +10,8 @@ from jitq_explore.diagnostics.located import at_node
 from jitq_explore.snapshots.recording import Recording
 
 POOR = 20.0
-"""dB of SQNR at the output: the error is a tenth of the signal. int8 nets that keep their accuracy
-are at 25 and above (digits CNN 32, ResNet-18 27: tests/capture/test_truth.py); below 20
-classifications begin to flip."""
+"""dB of SQNR at the output: the error is a tenth of the signal, by definition of the decibel. A
+judgement, not a measurement: the healthy nets of the tests lie above it."""
 
 USELESS = 6.0
 """dB at the output: the error is half of the signal."""
