@@ -15,6 +15,7 @@ from jitq_explore.capture.session import Session
 from jitq_explore.capture.turn import Turn
 from jitq_explore.snapshots.numerics import Comparison
 from jitq_explore.snapshots.pause import collector_paused
+from jitq_explore.snapshots.recording import Recording
 
 COMPARE = "compare"
 """What a session that is being measured is said to be doing."""
@@ -36,9 +37,11 @@ def compare(session: Session, inputs: Any, stages: Sequence[str] | None = None) 
     for each stage, to tell the error that is made from the error that came with the inputs.
 
     ValueError where nothing has run yet, for a stage that cannot be run, and for inputs that the
-    float model does not take; it names the batch. RuntimeError while another thread runs the
-    session. Stopped by `session.stop()`, the batches that were measured count.
+    float model does not take; it names the batch. TypeError for a recording, RuntimeError while
+    another thread runs the session. Stopped by `session.stop()`, the batches measured count.
     """
+    if isinstance(session, Recording):
+        raise TypeError("compare needs a session, which can run the models, not its recording")
     names = _checked_stages(session, stages)
     with _quietly(session) as turn:
         turn.begin(COMPARE)

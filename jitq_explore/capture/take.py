@@ -7,6 +7,7 @@ from dataclasses import replace
 from torch.jit import ScriptModule
 
 from jitq_explore.capture.hush import Heard, hushed, kept_warnings
+from jitq_explore.capture.printed import printed
 from jitq_explore.capture.read_code import CodeReader
 from jitq_explore.capture.read_graph import read_body
 from jitq_explore.capture.read_modules import ModuleReader, is_observer, type_name, walk
@@ -55,7 +56,7 @@ class SnapshotTaker:
                 if key in texts:
                     continue
                 method = submodule._get_method(name)
-                texts[key] = str(method.graph)
+                texts[key] = printed(method.graph)
                 if not state.is_observer:
                     bodies[key], codes[key] = self._method(state, name, method, texts[key], types)
         return Snapshot(texts, bodies, modules, observers, self.method_name, codes)
@@ -69,7 +70,7 @@ class SnapshotTaker:
             for name in root.methods:
                 key = (root.class_group, name)
                 method = module._c._get_method(name)
-                text = str(method.graph)
+                text = printed(method.graph)
                 if text != before.texts[key]:
                     texts[key] = text
                     bodies[key], codes[key] = self._method(root, name, method, text, types)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from nets import NETS, torchscript
-from runs import FBGEMM, calibrate
+from runs import FBGEMM, calibrate, session
 from torch import Tensor, nn
 from torch.ao.quantization import (
     MinMaxObserver,
@@ -251,3 +251,21 @@ def test_the_module_before_the_first_stage_is_a_copy():
 def test_on_device_inputs_by_name_are_refused_at_once():
     with pytest.raises(TypeError, match="in order; got a dict"):
         jq.Session.on_device(torchscript(NETS["mlp"], "scripted"), DYNAMIC, inputs={"x": 1})
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_graph_that_torch_cannot_print(deep):
+    net = torch.jit.script(nn.Sequential(nn.Conv2d(1, 1, 1), nn.Conv2d(1, 4, 3)).eval())
+    batches = [(torch.randn(2, 1, 8, 8),)]
+    recording = jq.Session.static(net, {"": FBGEMM}, calibrate, [batches], deep=deep).run()
+    assert "torch cannot print all of it" in recording["insert_quant_dequant"].after.text()
+    kernels = [node.kind for node in recording.last.graph().nodes if "quantized::" in node.kind]
+    assert kernels == ["quantized::conv2d"] * 2
+    assert deep == any(
+        "torch cannot print" in text for text in recording["quant_finalize"].messages
+    )
+
+
+def test_comparing_a_recording_asks_for_the_session():
+    with pytest.raises(TypeError, match="a session"):
+        jq.compare(session("mlp").run(), [])
