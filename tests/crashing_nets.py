@@ -148,13 +148,15 @@ class Attention(nn.Module):
 
 
 class Encoder(nn.Module):
+    """`fc` comes first: dynamically, torch can quantize no linear layer that an If feeds."""
+
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.TransformerEncoderLayer(8, 2, 16)
         self.fc = nn.Linear(8, 8)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.layer(x))
+        return self.layer(self.fc(x))
 
 
 class Relus(nn.Module):
@@ -244,9 +246,6 @@ CRASHING = {**SHARING, **CALLING}
 
 HEALTHY = (Relus, OtherShape, UnusedAttention, FunctionInALoop)
 
-FREE_OF_HARM = {HeadInALoop, InALoop, BeforeARaise}
-"""Of `SHARING` those whose `forward` a trace, or a copy without `aux`, would not compute."""
-
 
 def make(net: type[nn.Module]) -> nn.Module:
     with torch.random.fork_rng():
@@ -263,10 +262,9 @@ def scripted(net: type[nn.Module]) -> torch.jit.ScriptModule:
 def without_sharing(net: type[nn.Module]) -> torch.jit.ScriptModule:
     """Scripted so that every submodule has a class of its own: only eager models can be."""
     recursive = torch.jit._recursive
-    made = recursive.create_script_module(
+    return recursive.create_script_module(
         make(net), recursive.infer_methods_to_compile, share_types=False
     )
-    return made
 
 
 def batch(net: type[nn.Module]) -> Tensor:

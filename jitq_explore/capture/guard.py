@@ -211,7 +211,9 @@ def _keys_to_live_with(
 def _try_passes(module: CppModule, method: str, qconfigs: QConfigs, quant_type: QuantType) -> None:
     """Raise what preparing and converting the model would, without calibration; changes nothing."""
     observed = _insert_observers(module, method, dict(qconfigs), False, quant_type)
-    _insert_quant_dequant(observed, method, False, False, quant_type)
+    converted = _insert_quant_dequant(observed, method, False, False, quant_type)
+    # As finalizing does, which fails where values were left out of scope.
+    converted._get_method(method).graph.copy()
 
 
 def _about_classes(module: CppModule, found: Unfinished) -> Hazard:
