@@ -53,10 +53,10 @@ def assert_stage(
     adds: Mapping[str, int] | None = None,
     removes: Mapping[str, int] | None = None,
 ) -> None:
-    """A stage adds, and takes away, so many nodes of each kind, and none of any other kind.
+    """A stage adds, and takes away, so many nodes of each kind that is named.
 
-    `{}` is for none at all; None asks nothing. Nodes that were changed are neither; constants and
-    fetched attributes count only where they are named.
+    `{}` is for none of any kind, but constants and fetched attributes; None asks nothing. Nodes
+    that were changed are neither added nor taken away.
     """
     __tracebackhide__ = True
     found = _recording(recording)
@@ -169,7 +169,7 @@ def _differences(
         return
     nodes = list(nodes)
     found = Counter(node.kind for node in nodes)
-    for kind in sorted({*wanted, *found} - (PLUMBING - wanted.keys())):
+    for kind in sorted(wanted or found.keys() - PLUMBING):
         expected, got = wanted.get(kind, 0), found[kind]
         if expected != got:
             yield f"{sign} {kind}: expected {expected}, got {got} ({got - expected:+d})"
