@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jitq_explore.capture.sensitivity import sensitivity as sensitivity
     from jitq_explore.capture.session import Session as Session
     from jitq_explore.capture.turn import Stopped as Stopped
+    from jitq_explore.catalogue import fusion_rules as fusion_rules
     from jitq_explore.costing import cost_table as cost_table
     from jitq_explore.diagnostics.diagnose import diagnose as diagnose
     from jitq_explore.diagnostics.explain import explain as explain
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from jitq_explore.snapshots.diff import GraphDiff as GraphDiff
     from jitq_explore.snapshots.graph import Graph as Graph
     from jitq_explore.snapshots.lineage import lineage as lineage
+    from jitq_explore.snapshots.made_by import rule_of as rule_of
     from jitq_explore.snapshots.recording import Recording as Recording
     from jitq_explore.snapshots.recording import StageRecord as StageRecord
     from jitq_explore.snapshots.what_if import WhatIf as WhatIf
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from jitq_explore.views.html import to_html as to_html
     from jitq_explore.views.lineage_table import lineage_table as lineage_table
     from jitq_explore.views.numerics_table import numerics_table as numerics_table
+    from jitq_explore.views.plots import plot_channels as plot_channels
+    from jitq_explore.views.plots import plot_histogram as plot_histogram
+    from jitq_explore.views.plots import plot_ranges as plot_ranges
+    from jitq_explore.views.plots import plot_timeline as plot_timeline
     from jitq_explore.views.qconfig_table import qconfig_table as qconfig_table
     from jitq_explore.views.show import diff as diff
     from jitq_explore.views.show import diff_graphs as diff_graphs
@@ -68,16 +74,22 @@ _HOMES = {
     "diff_graphs": "views.show",
     "explain": "diagnostics.explain",
     "explore": "exploring",
+    "fusion_rules": "catalogue",
     "lineage": "snapshots.lineage",
     "lineage_table": "views.lineage_table",
     "load": "snapshots.archive",
     "numerics_table": "views.numerics_table",
     "observer_table": "views.tables",
+    "plot_channels": "views.plots",
+    "plot_histogram": "views.plots",
+    "plot_ranges": "views.plots",
+    "plot_timeline": "views.plots",
     "qconfig_table": "views.qconfig_table",
     "quant_node_table": "views.tables",
     "read_graph": "capture.read_graph",
     "recommend": "recommending",
     "record": "capture.recorder",
+    "rule_of": "snapshots.made_by",
     "save": "snapshots.archive",
     "sensitivity": "capture.sensitivity",
     "stage_table": "views.tables",
@@ -105,16 +117,22 @@ __all__ = [
     "diff_graphs",
     "explain",
     "explore",
+    "fusion_rules",
     "lineage",
     "lineage_table",
     "load",
     "numerics_table",
     "observer_table",
+    "plot_channels",
+    "plot_histogram",
+    "plot_ranges",
+    "plot_timeline",
     "qconfig_table",
     "quant_node_table",
     "read_graph",
     "recommend",
     "record",
+    "rule_of",
     "save",
     "sensitivity",
     "stage_table",

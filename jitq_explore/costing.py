@@ -16,11 +16,11 @@ def cost_table(
 ) -> pd.DataFrame:
     """Time of a call, end to end and by op, and file size: float model and quantized one.
 
-    `inputs` is one batch (a tensor, or the tuple of the model's arguments) or an iterable of
-    several. `engines` names the quantized backends to measure (default: the session's own); for any
-    but that one the run is made anew, calibration included. Each model is timed for about
-    `seconds`; `cost_frame` in `views` says what the columns are. The engine is put back, the
-    session stays as it is.
+    `inputs` is a batch (a tensor, a tuple of the model's arguments, or a dict of them by name) or
+    an iterable of batches. `engines` names the quantized backends to measure (default: the
+    session's own); for any but that one the run is made anew, calibration included. Each model is
+    timed for about `seconds`; `cost_frame` in `views` says what the columns are. The engine is put
+    back, the session stays as it is.
 
     ValueError for an unknown engine, for inputs that do not fit, where stages are to come and for
     on-device sessions.

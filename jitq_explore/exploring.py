@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jitq_explore.capture.named_qconfigs import make_qconfig, qconfig_names
+from jitq_explore.diagnostics.recommend import recommendations
+from jitq_explore.snapshots.changes import Change
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.views.answers.what_if import wished
 
 if TYPE_CHECKING:
     from jitq_explore.capture.session import Session
@@ -85,6 +88,31 @@ class SessionRun:
         """Take back the last stage."""
         return self.session.back()
 
+    def accept(self) -> object:
+        """Take what an interrupted calibration had seen."""
+        return self.session.accept_calibration()
+
+    @property
+    def can_compare(self) -> bool:
+        """Whether there is a whole run to measure, and calibration data to measure it on."""
+        recording = self.recording
+        return recording.mode == "static" and not self.to_come and recording.error is None
+
+    def compare(self) -> object:
+        """Measure the errors of every stage on the calibration data."""
+        from jitq_explore.capture.numerics import compare
+
+        return compare(self.session, list(self.session.calibration_calls()))
+
+    def changed(self, wish: Mapping[str, Any]) -> SessionRun:
+        """A new session, not begun, with what is wished for one value, or with the recommendation
+        of that number; ValueError for what cannot be."""
+        if "recommended" in wish:
+            change = _recommended(self.recording, wish["recommended"])
+        else:
+            change = wished(self.recording, wish).change
+        return SessionRun(self.session.with_change(change))
+
     def stop(self) -> None:
         """Ask what is running to end."""
         self.session.stop()
@@ -103,6 +131,13 @@ class SessionRun:
     def watch(self, watcher: Watcher) -> None:
         """Tell the watcher how the session gets on; it is held weakly."""
         self.session.watch(watcher)
+
+
+def _recommended(recording: Recording, number: object) -> Change:
+    found = recommendations(recording)
+    if type(number) is not int or not 0 <= number < len(found):
+        raise ValueError(f"unknown recommendation {number!r} (there are {len(found)}, from 0)")
+    return found[number].change
 
 
 def _recording_of(given: object) -> Recording:

@@ -18,7 +18,6 @@ from jitq_explore.capture.hush import Heard, hushed, kept_warnings
 from jitq_explore.capture.session import Session
 from jitq_explore.capture.torch_types import wrap
 from jitq_explore.snapshots.costs import Costs, ModelCost, OpCost
-from jitq_explore.snapshots.recording import INPUT
 
 WARM_UP = 3
 """Calls before any is timed: in the first ones TorchScript profiles and compiles."""
@@ -41,11 +40,7 @@ def costs(
     has stages to come.
     """
     wanted = _checked_engines(session, engines)
-    live = session.live(INPUT)
-    schema = live.module._get_method("forward").schema
-    batches = list(checked_batches(inputs, schema))
-    if not batches:
-        raise ValueError("no inputs: give a batch, or an iterable of some that is not used up")
+    batches = list(checked_batches(session, inputs))
     float_model = session.float_model()
     found = [_cost("float", "", float_model, batches, seconds)]
     for engine in wanted:

@@ -1,10 +1,13 @@
-"""Errors between tensors, summed over batches; the tensors themselves are not kept."""
+"""Errors between tensors, summed over batches; the tensors themselves are not kept.
+
+All sums of squares are kept by channel: one pass gives a channel's number and the whole one.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,58 +16,152 @@ from torch import Tensor
 
 from jitq_explore.snapshots.numerics import decibels
 
-Squares: TypeAlias = NDArray[np.float64]
-"""A sum of squares for each channel."""
+
+class Squares(NamedTuple):
+    """Sums of squares."""
+
+    by_channel: NDArray[np.float64]
+    total: float
+
+    @classmethod
+    def of(cls, by_channel: NDArray[np.float64]) -> Squares:
+        """The total is that of the channels."""
+        return cls(by_channel, float(by_channel.sum()))
+
 
 EXACT = 100.0
 """Decibels that a channel without any error counts as in a mean."""
 
-
-def _dot(x: Tensor, y: Tensor) -> float:
-    """The sum of products; in double precision where single overflows."""
-    found = float(torch.dot(x, y))
-    return found if math.isfinite(found) else float(torch.dot(x.double(), y.double()))
+MOSTLY_ROUNDING = 4.0
+"""An own error of up to so many times that of rounding evenly spread values is taken for it."""
 
 
 def real(tensor: Tensor) -> Tensor:
-    """The real numbers that a tensor stands for, as float32 or float64."""
+    """The real numbers that a tensor stands for, as float32 or float64, rows side by side."""
+    # Quantized kernels put channels side by side; moving bytes is cheaper than moving floats.
+    tensor = tensor.contiguous()
     plain = tensor.dequantize() if tensor.is_quantized else tensor
     return plain if plain.dtype in (torch.float32, torch.float64) else plain.float()
+
+
+class Reference:
+    """A value of the float model, which those of several stages are compared with."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.real = real(value)
+        self._squares: dict[int, Squares] = {}
+
+    def squares(self, axis: int) -> Squares:
+        """Those of its channels, which lie along that dimension; computed once."""
+        if axis not in self._squares:
+            self._squares[axis] = squares_of(self.real, axis)
+        return self._squares[axis]
+
+
+def squares_of(tensor: Tensor, axis: int) -> Squares:
+    """Those of a tensor whose channels lie along that dimension.
+
+    In double precision where single overflows.
+    """
+    found = Squares.of(_squares_of(tensor, axis))
+    if math.isfinite(found.total):
+        return found
+    return Squares.of(_squares_of(tensor.double(), axis))
+
+
+def _squares_of(tensor: Tensor, axis: int) -> NDArray[np.float64]:
+    if tensor.dim() < 2 or not tensor.numel():
+        norms: Tensor = torch.linalg.vector_norm(tensor).reshape(1, 1)
+    elif axis == -1:
+        # The norm down columns takes torch four times as long.
+        squares = torch.square(tensor).reshape(-1, tensor.shape[-1]).sum(0)
+        return squares.numpy().astype(np.float64)
+    else:
+        # First over what lies side by side in memory.
+        rows = tensor.reshape(len(tensor), tensor.shape[axis], -1)
+        norms = torch.linalg.vector_norm(rows, dim=2)
+    # In numpy, whose small operations cost a tenth.
+    found: NDArray[np.float64] = np.square(norms.numpy(), dtype=np.float64).sum(axis=0)
+    return found
+
+
+@dataclass
+class ChannelSums:
+    """Sums of squares of every channel, by the number of channels: a batch may have other sizes."""
+
+    by_count: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    total: float = 0.0
+
+    def add(self, squares: Squares) -> None:
+        """Of one more batch."""
+        count = len(squares.by_channel)
+        known = self.by_count.get(count)
+        self.by_count[count] = squares.by_channel if known is None else known + squares.by_channel
+        self.total += squares.total
+
+    def __add__(self, other: ChannelSums) -> ChannelSums:
+        """Of two parts of an error; both of the same batches."""
+        parts = {count: part + other.by_count[count] for count, part in self.by_count.items()}
+        return ChannelSums(parts, self.total + other.total)
+
+
+def mean_decibels(signal: ChannelSums, noise: ChannelSums) -> float:
+    """The mean SQNR of the channels in dB, each between 0 and `EXACT`.
+
+    Channels that are always zero do not count.
+    """
+    if not noise.by_count:
+        return math.nan
+    counts = list(noise.by_count)
+    signals = np.concatenate([signal.by_count[count] for count in counts])
+    noises = np.concatenate([noise.by_count[count] for count in counts])
+    live = signals > 0
+    if not live.all():
+        if not live.any():
+            return 0.0 if noises.any() else EXACT
+        signals, noises = signals[live], noises[live]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = 10 * np.log10(signals / noises)
+    # NaN, from what is not finite, counts as nothing left.
+    return float(np.fmin(np.fmax(found, 0.0), EXACT).sum() / len(found))
 
 
 @dataclass
 class ErrorSums:
     """Of one value: x in the float model, y in the other."""
 
-    signal: float = 0.0
-    noise: float = 0.0
+    signal: ChannelSums = field(default_factory=ChannelSums)
+    noise: ChannelSums = field(default_factory=ChannelSums)
     other: float = 0.0
     absolute: float = 0.0
     max_abs: float = 0.0
     elements: int = 0
     batches: int = 0
-    last_signal: float = 0.0
-    last_noise: float = 0.0
 
-    def add(self, x: Tensor, y: Tensor) -> None:
-        """Both as real numbers, of one shape."""
-        x, y = x.reshape(-1), y.reshape(-1).to(x.dtype)
-        error = y - x
-        self.last_signal, self.last_noise = _dot(x, x), _dot(error, error)
-        self.signal += self.last_signal
-        self.noise += self.last_noise
-        self.other += _dot(y, y)
+    def add(self, x: Reference, y: Tensor, axis: int) -> Squares:
+        """`y` as real numbers, of the same shape; returns the squared error of each channel."""
+        error = y.to(x.real.dtype) - x.real
+        noise = squares_of(error, axis)
+        self.signal.add(x.squares(axis))
+        self.noise.add(noise)
+        self.other += _energy(y)
         error.abs_()
         self.absolute += float(error.sum())
-        if len(error):
+        if error.numel():
             largest = float(error.max())
             self.max_abs = largest if math.isnan(largest) else max(self.max_abs, largest)
-        self.elements += len(error)
+        self.elements += error.numel()
+        return noise
 
     @property
     def sqnr(self) -> float:
         """In dB; NaN before anything was added."""
-        return decibels(self.signal, self.noise) if self.elements else math.nan
+        return decibels(self.signal.total, self.noise.total) if self.elements else math.nan
+
+    @property
+    def channel_sqnr(self) -> float:
+        """The mean over channels."""
+        return mean_decibels(self.signal, self.noise)
 
     @property
     def mean_abs(self) -> float:
@@ -74,10 +171,11 @@ class ErrorSums:
     @property
     def cosine(self) -> float:
         """Of the angle between x and y."""
-        if self.noise == 0 and self.elements:
+        signal, noise = self.signal.total, self.noise.total
+        if noise == 0 and self.elements:
             return 1.0
-        lengths = math.sqrt(self.signal) * math.sqrt(self.other)
-        product = (self.signal + self.other - self.noise) / 2
+        lengths = math.sqrt(signal) * math.sqrt(self.other)
+        product = (signal + self.other - noise) / 2
         return max(-1.0, min(1.0, product / lengths)) if lengths else math.nan
 
 
@@ -85,63 +183,60 @@ class ErrorSums:
 class OwnSums:
     """Of one op: r, what the float ops make of the inputs it has, against its result y."""
 
-    inherited_noise: float = 0.0
-    channels: dict[int, list[Squares]] = field(default_factory=dict)
-    """How many channels -> ‖r‖² and ‖y − r‖² of each; a batch may have other sizes."""
+    signal: ChannelSums = field(default_factory=ChannelSums)
+    noise: ChannelSums = field(default_factory=ChannelSums)
+    inherited: ChannelSums = field(default_factory=ChannelSums)
+    rounding: ChannelSums = field(default_factory=ChannelSums)
     beyond: int = 0
     quantized: int = 0
-    known: bool = False
 
-    def add(self, x: Tensor, y: Tensor, r: Tensor, quantized: Tensor, axis: int) -> None:
+    def add(self, x: Reference, y: Tensor, r: Tensor, quantized: Tensor, axis: int) -> None:
         """`quantized` is the tensor that y was taken from, `axis` the dimension of channels."""
-        self.known = True
-        if r is not x:
-            inherited = r.reshape(-1) - x.reshape(-1)
-            self.inherited_noise += _dot(inherited, inherited)
-        self._add_channels(r, (y - r).to(r.dtype), axis)
-        if quantized.is_quantized and quantized.qscheme() in _PER_TENSOR:
-            self.quantized += r.numel()
-            self.beyond += _beyond(r, quantized)
+        inherited, error = squares_of(r - x.real, axis), squares_of((y - r).to(r.dtype), axis)
+        self._add(r, squares_of(r, axis), error, inherited, quantized, axis)
 
-    def _add_channels(self, r: Tensor, error: Tensor, axis: int) -> None:
-        signal, noise = _square_sums(r, axis), _square_sums(error, axis)
-        known = self.channels.get(len(signal))
-        if known is None:
-            self.channels[len(signal)] = [signal, noise]
-        else:
-            known[0] += signal
-            known[1] += noise
+    def add_same(self, x: Reference, error: Squares, quantized: Tensor, axis: int) -> None:
+        """Where r is x: all of y's error is its own."""
+        self._add(x.real, x.squares(axis), error, _none_of(error), quantized, axis)
+
+    def _add(
+        self, r: Tensor, signal: Squares, error: Squares, inherited: Squares, q: Tensor, axis: int
+    ) -> None:
+        self.signal.add(signal)
+        self.noise.add(error)
+        self.inherited.add(inherited)
+        per_tensor = q.is_quantized and q.qscheme() in _PER_TENSOR
+        self.rounding.add(_rounding(r, q, error, axis) if per_tensor else _none_of(error))
+        if per_tensor:
+            self.quantized += r.numel()
+            self.beyond += _beyond(r, q)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything was added."""
+        return bool(self.noise.by_count)
 
     @property
     def sqnr(self) -> float:
         """The own error, in dB."""
-        if not self.known:
-            return math.nan
-        signal, noise = (sum(float(s[k].sum()) for s in self.channels.values()) for k in (0, 1))
-        return decibels(signal, noise)
-
-    def inherited_sqnr(self, signal: float) -> float:
-        """The error that came with the inputs, given ‖x‖² of the float model's value."""
-        return decibels(signal, self.inherited_noise) if self.known else math.nan
+        return decibels(self.signal.total, self.noise.total) if self.is_known else math.nan
 
     @property
     def channel_sqnr(self) -> float:
-        """The mean over channels of the own error in dB, each between 0 and `EXACT`.
+        """The own error, the mean over channels."""
+        return mean_decibels(self.signal, self.noise)
 
-        Channels that are always zero do not count.
-        """
-        pairs = [
-            (float(signal), float(noise))
-            for both in self.channels.values()
-            for signal, noise in zip(*both, strict=True)
-        ]
-        if not pairs:
-            return math.nan
-        live = [decibels(*pair) for pair in pairs if pair[0] > 0]
-        if not live:
-            return 0.0 if any(noise for _, noise in pairs) else EXACT
-        counted = (0.0 if math.isnan(found) else max(0.0, min(EXACT, found)) for found in live)
-        return sum(counted) / len(live)
+    def inherited_sqnr(self, x: ChannelSums) -> float:
+        """The error that came with the inputs, given ‖x‖² of the float model's value."""
+        return decibels(x.total, self.inherited.total) if self.is_known else math.nan
+
+    def inherited_channel_sqnr(self, x: ChannelSums) -> float:
+        """The same, the mean over channels."""
+        return mean_decibels(x, self.inherited)
+
+    def rounded_channel_sqnr(self, x: ChannelSums) -> float:
+        """With what rounding the result costs on top."""
+        return mean_decibels(x, self.inherited + self.rounding)
 
     @property
     def saturated(self) -> float:
@@ -153,20 +248,29 @@ _STORED = {torch.quint8: torch.uint8, torch.qint8: torch.int8, torch.qint32: tor
 _PER_TENSOR = (torch.per_tensor_affine, torch.per_tensor_symmetric)
 
 
-def _square_sums(tensor: Tensor, axis: int) -> Squares:
-    """The sum of squares of each channel."""
-    if tensor.dim() < 2:
-        lengths: Tensor = torch.linalg.vector_norm(tensor).reshape(1, 1)
-    elif axis == -1:
-        channels = tensor.shape[-1]
-        lengths = torch.linalg.vector_norm(tensor.reshape(-1, channels), dim=0, keepdim=True)
-    else:
-        # First over what lies side by side in memory.
-        rows = tensor.reshape(len(tensor), tensor.shape[axis], -1)
-        lengths = torch.linalg.vector_norm(rows, dim=2)
-    # In numpy, whose small operations cost a tenth.
-    squares: Squares = np.square(lengths.numpy().astype(np.float64)).sum(axis=0)
-    return squares
+def _none_of(squares: Squares) -> Squares:
+    return Squares(np.zeros_like(squares.by_channel), 0.0)
+
+
+def _energy(y: Tensor) -> float:
+    """The sum of squares."""
+    flat = y.reshape(-1)
+    found = float(torch.dot(flat, flat))
+    return found if math.isfinite(found) else float(torch.dot(flat.double(), flat.double()))
+
+
+def _rounding(r: Tensor, quantized: Tensor, error: Squares, axis: int) -> Squares:
+    """What rounding r as y is rounded costs each channel.
+
+    Looked at only where the error is so large that there must be more to it.
+    """
+    scale, zero_point = quantized.q_scale(), quantized.q_zero_point()
+    evenly_spread = r.numel() * scale * scale / 12
+    if error.total <= MOSTLY_ROUNDING * evenly_spread:
+        return error
+    limits = torch.iinfo(_STORED[quantized.dtype])
+    again = torch.fake_quantize_per_tensor_affine(r, scale, zero_point, limits.min, limits.max)
+    return squares_of(again - r, axis)
 
 
 def _beyond(r: Tensor, quantized: Tensor) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from jitq_explore.capture.engines import engine_in_force
-from jitq_explore.capture.replay import Call, as_calls
+from jitq_explore.capture.numerics import errors_at_the_end
+from jitq_explore.capture.replay import Call
 from jitq_explore.capture.session import Session
 from jitq_explore.capture.torch_types import CppModule
 from jitq_explore.capture.trials import first_line, model_outputs, sqnr
@@ -33,6 +35,30 @@ class Gain:
     output: float
 
 
+class Proposal(Protocol):
+    """A change, and the value that it is about."""
+
+    @property
+    def change(self) -> Change:
+        """What is to be tried."""
+
+    @property
+    def seen(self) -> Observation:
+        """The observed value."""
+
+    @property
+    def low(self) -> float:
+        """What lies below does not count."""
+
+    @property
+    def high(self) -> float:
+        """What lies above does not count."""
+
+    @property
+    def float_value(self) -> str:
+        """For a module that is to be kept float: the value of the model as given."""
+
+
 class Measurer:
     """Measures changes of one session one by one.
 
@@ -43,16 +69,21 @@ class Measurer:
         self.session = session
         self.calls = tuple(calls)
         self._expected = list(model_outputs(session.float_model(), self.calls))
-        self._present = self._output_sqnr(session.with_qconfig(session.qconfig_dict))
+        self._again = session.with_qconfig(session.qconfig_dict)
+        self._present = self._output_sqnr(self._again)
 
-    def gain(self, change: Change, seen: Observation, low: float, high: float) -> Gain:
+    def gain(self, proposal: Proposal) -> Gain:
         """Run a session with the change.
 
-        At the value only what lies from `low` to `high` counts; at the output it is the median over
-        the calls, which a single spoilt batch does not decide.
+        At the value only what lies from `low` to `high` counts, where a module is kept float the
+        mean over channels; at the output it is the median over the calls, which a single spoilt
+        batch does not decide.
         """
-        changed = self.session.with_change(change)
+        changed = self.session.with_change(proposal.change)
         output = self._output_sqnr(changed) - self._present
+        if proposal.change.keep_float:
+            return Gain(self._at_float_value(changed, proposal.float_value), output)
+        seen, low, high = proposal.seen, proposal.low, proposal.high
         return Gain(self._at_value(changed, seen, low, high), output)
 
     def _output_sqnr(self, session: Session) -> float:
@@ -70,6 +101,19 @@ class Measurer:
         values = values_at(self.session, seen)
         present, better = (_noise(values, each, low, high) for each in (seen, after))
         return 10 * math.log10(present / better) if present and better else math.nan
+
+    def _at_float_value(self, changed: Session, value: str) -> float:
+        now, after = self._errors_now.get(value), self._errors(changed).get(value)
+        return after - now if now is not None and after is not None else math.nan
+
+    @functools.cached_property
+    def _errors_now(self) -> dict[str, float]:
+        return self._errors(self._again)
+
+    def _errors(self, session: Session) -> dict[str, float]:
+        """Value of the model as given -> its SQNR after the last stage, the mean over channels."""
+        rows = errors_at_the_end(session, list(self.calls)).rows
+        return {row.float_value: row.channel_sqnr for row in rows}
 
 
 def values_at(session: Session, seen: Observation) -> list[torch.Tensor]:
@@ -141,19 +185,16 @@ Tried = tuple[Gain, str]
 """What a change gained, and the error with which it could not be tried."""
 
 
-def try_all(
-    session: Session, changes: Sequence[tuple[Change, Observation, float, float]], inputs: Any
-) -> list[Tried]:
-    """Each change alone; `inputs` as in `as_calls`, None for the calibration data."""
-    if not changes:
+def try_all(session: Session, proposals: Sequence[Proposal], calls: Sequence[Call]) -> list[Tried]:
+    """Each change alone."""
+    if not proposals:
         return []
-    calls = session.calibration_calls() if inputs is None else as_calls(inputs)
     measurer = Measurer(session, calls)
-    return [_tried(measurer, *change) for change in changes]
+    return [_tried(measurer, proposal) for proposal in proposals]
 
 
-def _tried(measurer: Measurer, *change: Any) -> Tried:
+def _tried(measurer: Measurer, proposal: Proposal) -> Tried:
     try:
-        return measurer.gain(*change), ""
+        return measurer.gain(proposal), ""
     except Exception as error:  # a change that torch refuses must not cost the others
         return Gain(math.nan, math.nan), first_line(error)

@@ -10,7 +10,7 @@ given and are not fed; attributes of the model are never written, nor changed in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -43,6 +43,8 @@ class Event(NamedTuple):
     taken: int | None = None
     ended: bool = True
 
+
+_SCRIPT_MODULE: Any = torch._C.ScriptModule
 
 Run: TypeAlias = Generator[Event, None, tuple[Any, ...]]
 
@@ -86,22 +88,41 @@ class Program:
         self.graph: Graph = model.snapshot.graph(self.method)
         self._kept: list[CppGraph] = []  # live nodes hold as long as their graph
         self._live = self._live_nodes()
-        self.steps = _plan(self.graph)
         self._ops: dict[str, Op] = {}
-        self._fixed: dict[str, Any] = {}
+        self.known = self._known()
+        self.steps = _plan(self.graph, self.known.keys())
 
     @cached_property
     def writes(self) -> bool:
-        """Whether any op changes a tensor in place."""
-        return any(changes_in_place(node) for node in self.graph.nodes)
+        """Whether any op that can run changes a tensor in place; attributes have `written`."""
+        return any(
+            changes_in_place(node)
+            and not self._is_attribute(node.inputs[0])
+            and self._can_run(node)
+            for node in self.graph.nodes
+        )
+
+    def _is_attribute(self, value: str) -> bool:
+        maker = self.graph.producers.get(value)
+        return maker is not None and maker.kind == "prim::GetAttr"
+
+    def _can_run(self, node: Node) -> bool:
+        """False within a branch whose condition is known not to hold."""
+        while node.block:
+            owner = self.graph.by_id[self.graph.blocks[node.block].owner]
+            condition = self.known.get(owner.inputs[0]) if owner.kind == "prim::If" else None
+            if isinstance(condition, bool) and owner.blocks[0 if condition else 1] != node.block:
+                return False
+            node = owner
+        return True
 
     @cached_property
     def own_results(self) -> Mapping[str, frozenset[str]]:
-        """Block -> what it hands on that it made itself."""
+        """Block -> what it hands on that a run of it has made."""
         own: dict[str, set[str]] = {block.id: set(block.inputs) for block in self.blocks}
         for node in self.graph.nodes:
             if node.block:
-                own[node.block].update(node.outputs)
+                own[node.block].update(set(node.outputs) - self.known.keys())
         return {block.id: frozenset(own[block.id]) & set(block.outputs) for block in self.blocks}
 
     @property
@@ -153,14 +174,25 @@ class Program:
             found = self._ops[node.id] = op_of(node.kind, self._live[node.id])
         return found
 
-    def fixed(self, node: Node, owner: Any) -> Any:
-        """A constant, or an attribute as the model has it; looked up once."""
-        if node.id not in self._fixed:
+    def constant(self, node: Node) -> Any:
+        """What a constant is; a list anew, since an op may change it."""
+        value = self._live[node.id].output().toIValue()
+        return list(value) if isinstance(value, list) else value
+
+    def _known(self) -> dict[str, Any]:
+        """The values that are the same in every run: constants, and attributes nobody writes."""
+        known: dict[str, Any] = {self.graph.inputs[0]: self.model.module}
+        for node in self.graph.nodes:
             if node.is_constant:
-                self._fixed[node.id] = self._live[node.id].output().toIValue()
-            else:
-                self._fixed[node.id] = owner.getattr(str(node.attributes["name"]))
-        return self._fixed[node.id]
+                value = self.constant(node)
+                if not isinstance(value, list):
+                    known[node.outputs[0]] = value
+            elif node.kind == "prim::GetAttr" and node.id not in self.written:
+                owner: CppModule = known.get(node.inputs[0])
+                name = str(node.attributes["name"])
+                if _has(owner, name):
+                    known[node.outputs[0]] = owner.getattr(name)
+        return known
 
     def _live_nodes(self) -> dict[str, CppNode]:
         snapshot = self.model.snapshot
@@ -184,6 +216,10 @@ class Program:
                 position[id(body)] = {node.id: place for place, node in enumerate(body.nodes)}
             nodes[f"n{k}"] = live[id(body)][position[id(body)][body_id]]
         return nodes
+
+
+def _has(owner: CppModule, name: str) -> bool:
+    return type(owner) is _SCRIPT_MODULE and bool(owner.hasattr(name))
 
 
 def _own_copies(value: Any) -> Any:
@@ -210,8 +246,8 @@ def _changed_by(node: Node) -> tuple[str, ...]:
     return node.inputs[3:5] if node.kind == "aten::batch_norm" else ()
 
 
-def _plan(graph: Graph) -> dict[str, tuple[_Step, ...]]:
-    """The steps of every block ("": the graph's own)."""
+def _plan(graph: Graph, known: Set[str]) -> dict[str, tuple[_Step, ...]]:
+    """The steps of every block ("": the graph's own); what is known takes none, and is kept."""
     inside: dict[str, list[Node]] = {"": [], **{name: [] for name in graph.blocks}}
     home = dict.fromkeys(graph.inputs, "")  # value -> the block that it lives in
     last: dict[str, Node] = {}  # value -> the step there that uses it last
@@ -229,10 +265,11 @@ def _plan(graph: Graph) -> dict[str, tuple[_Step, ...]]:
         if name not in last or position[user.id] > position[last[name].id]:
             last[name] = user
 
-    kept = set(graph.outputs)
+    kept = {*graph.outputs, *known}
     for node in graph.nodes:
         for name in node.inputs:
-            use(name, node)
+            if name not in known:
+                use(name, node)
     for block in graph.blocks.values():
         for name in block.outputs:
             if home[name] == block.id:
@@ -244,7 +281,11 @@ def _plan(graph: Graph) -> dict[str, tuple[_Step, ...]]:
         if name not in kept:
             dropped.setdefault(node.id, []).append(name)
     return {
-        block: tuple(_Step(node, tuple(dropped.get(node.id, ()))) for node in nodes)
+        block: tuple(
+            _Step(node, tuple(dropped.get(node.id, ())))
+            for node in nodes
+            if known.isdisjoint(node.outputs)
+        )
         for block, nodes in inside.items()
     }
 
@@ -255,13 +296,11 @@ class _Run:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.graph = program.graph
-        self.values: dict[str, Any] = {}
+        self.values: dict[str, Any] = dict(program.known)
         self.written: dict[tuple[int, str], Any] = {}  # (module, attribute) as this run left it
 
     def go(self, arguments: Sequence[Any]) -> Run:
-        self.values.update(
-            zip(self.graph.inputs, (self.program.model.module, *arguments), strict=True)
-        )
+        self.values.update(zip(self.graph.inputs[1:], arguments, strict=True))
         yield from self.block("", ())
         return tuple(self.values[name] for name in self.graph.outputs)
 
@@ -326,8 +365,7 @@ class _Run:
     def compute(self, node: Node) -> tuple[Any, ...]:
         program, kind = self.program, node.kind
         if kind == "prim::Constant":
-            constant = program.fixed(node, None)
-            return (list(constant) if isinstance(constant, list) else constant,)
+            return (program.constant(node),)
         inputs = [self.values[name] for name in node.inputs]
         try:
             if kind == "prim::GetAttr":
@@ -346,11 +384,12 @@ class _Run:
             raise InterpreterError(node, error) from error
 
     def attribute(self, node: Node, owner: Any) -> Any:
-        value = self.program.fixed(node, owner)
+        """As this run has it: the model's own must stay what it is."""
+        name = str(node.attributes["name"])
         if node.id not in self.program.written:
-            return value
-        # As this run has it: the model's own must stay what it is.
-        key = id(owner), str(node.attributes["name"])
+            return owner.getattr(name)
+        key = id(owner), name
         if key not in self.written:
+            value = owner.getattr(name)
             self.written[key] = value.clone() if isinstance(value, torch.Tensor) else value
         return self.written[key]

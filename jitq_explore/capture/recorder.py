@@ -24,6 +24,7 @@ from torch.nn.modules.module import (
 )
 
 from jitq_explore.capture.guard import GUARDED, guarded
+from jitq_explore.capture.jit_log import LOG_BYTES
 from jitq_explore.capture.recorder_watcher import Watcher
 from jitq_explore.capture.run_log import RunLog
 from jitq_explore.capture.torch_version import require_supported_torch
@@ -68,7 +69,7 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def record() -> Iterator[Recorder]:
+def record(*, deep: bool = False, log_bytes: int = LOG_BYTES) -> Iterator[Recorder]:
     """Watch torch's `prepare_jit`, `convert_jit`, `quantize_jit`, `quantize_dynamic_jit` and the
     on-device functions (and those of `jitq_explore.quantize_jit`) while this is open.
 
@@ -78,13 +79,16 @@ def record() -> Iterator[Recorder]:
     that cannot be read is recorded up to there, with the reason among its `warnings`. Everything is
     put back when this closes, also after an error. A pass that would end the process is not run:
     WouldCrashError is raised in its place. RuntimeError when another `record()` is open.
+
+    With `deep` the passes' own log is heard as well, up to `log_bytes` a pass: see
+    `Session.static`.
     """
     require_supported_torch()
     if not _lock.acquire(blocking=False):
         raise RuntimeError("a jq.record() is open already: close it first")
     with contextlib.ExitStack() as stack:
         stack.callback(_lock.release)
-        watcher = Watcher()
+        watcher = Watcher(log_bytes if deep else None)
         # Called last, when everything has been put back.
         stack.callback(watcher.finish)
         _install(watcher, stack)

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
 
+from jitq_explore.capture.jit_log import Listener, left_by
 from jitq_explore.capture.range_log import RangeLog
 from jitq_explore.capture.run_log import RunLog, Watched, new_recording
 from jitq_explore.capture.stages import CALIBRATE, planned_stages
@@ -40,20 +41,35 @@ class Run:
     stopped: bool = False
 
     def watch(
-        self, stage: str, action: Callable[[], T], read: Callable[[T, Snapshot], Snapshot]
+        self,
+        stage: str,
+        action: Callable[[], T],
+        read: Callable[[T, Snapshot], Snapshot],
+        given: CppModule | None = None,
     ) -> T:
-        """Run the action as a stage. Its own errors go through, those of recording it do not."""
+        """Run the action as a stage. Its own errors go through, those of recording it do not.
+
+        `given` is the model that a pass takes.
+        """
         if self.stopped:
             return action()
         outcome: _Outcome[T] = _Outcome(action)
         try:
             with READING:
-                return self.log.watch(stage, lambda _: outcome.get(), read)
+                return self.log.watch(
+                    stage, lambda watched: self._do(outcome, stage, watched, given), read
+                )
         except Exception as error:
             if outcome.error is error:
                 raise
             self.stop(stage, error)
         return outcome.get()
+
+    def _do(self, outcome: _Outcome[T], stage: str, watched: Watched, given: CppModule | None) -> T:
+        result = outcome.get()
+        if self.log.listener is not None and given is not None:
+            watched.said.left = left_by(stage, unwrapped(given))
+        return result
 
     def attempt(self, what: str, read: Callable[[], T]) -> T | None:
         """What the reading gives; None, and the run stops recording, when it fails."""
@@ -147,7 +163,8 @@ class Prepared:
         if not self.begun:
             self.begun = True
             return self.run
-        return Run(RunLog(self.recording, self.run.log.taker), self.model)
+        log = self.run.log
+        return Run(RunLog(self.recording, log.taker, log.listener), self.model)
 
     def count(self, model: CppModule, seconds: float) -> None:
         """Note a call of the prepared model or of a copy."""
@@ -223,11 +240,15 @@ class CallTimer(threading.local):
 
 
 def begin_run(
-    given: Mapping[str, Any], on_device: bool, qconfig: Mapping[str, str] | None = None
+    given: Mapping[str, Any],
+    on_device: bool,
+    qconfig: Mapping[str, str] | None = None,
+    log_bytes: int | None = None,
 ) -> Run | None:
     """A new run on the model given, unless the arguments are so wrong that they will be refused.
 
-    `qconfig` is the printed qconfig dict where it is not among the arguments.
+    `qconfig` is the printed qconfig dict where it is not among the arguments; `log_bytes` how much
+    is heard of a pass's own log (None: nothing).
     """
     model, qconfig_dict = given.get("model"), given.get("qconfig_dict", {})
     if not isinstance(model, ScriptModule) or not isinstance(qconfig_dict, Mapping):
@@ -238,7 +259,8 @@ def begin_run(
         recording = new_recording(mode, model, taker, dict(qconfig_dict), planned_stages(mode))
     if qconfig is not None:
         recording = replace(recording, qconfig=qconfig)
-    return Run(RunLog(recording, taker), model._c)
+    listener = None if log_bytes is None else Listener(log_bytes)
+    return Run(RunLog(recording, taker, listener), model._c)
 
 
 def with_options(recording: Recording, given: Mapping[str, Any]) -> Recording:

@@ -70,7 +70,8 @@ class _Frames(threading.local):
 class Watcher:
     """Called in place of the real functions: calls those, and sorts what it sees into runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, log_bytes: int | None = None) -> None:
+        self.log_bytes = log_bytes
         self.logs: list[RunLog] = []
         self.skipped: list[str] = []
         self.prepared: list[Prepared] = []
@@ -115,7 +116,7 @@ class Watcher:
             after = run.log.taker.take(wrap(result))
             return after.with_observers(rehearsed) if rehearsed else after
 
-        return run.watch(stage, lambda: original(*args, **kwargs), read)
+        return run.watch(stage, lambda: original(*args, **kwargs), read, given=args[0])
 
     def graph_pass(self, stage: str, original: _Pass, args: _Args, kwargs: _Kwargs) -> Any:
         """A pass that takes a graph: a stage if it is one of the run's model."""
@@ -189,7 +190,7 @@ class Watcher:
         """A new run that is recorded."""
         if self.closed:
             return None
-        run = self._try(lambda: begin_run(given, on_device, qconfig))
+        run = self._try(lambda: begin_run(given, on_device, qconfig, self.log_bytes))
         if run is not None:
             self.logs.append(run.log)
         return run

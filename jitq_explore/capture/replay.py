@@ -25,21 +25,6 @@ class Call:
         return model(*self.args, **self.kwargs)
 
 
-def as_calls(inputs: Any) -> tuple[Call, ...]:
-    """What a user gives as inputs: a list of batches, or one batch.
-
-    A batch is a tensor (the only argument), a tuple (the arguments) or a dict (arguments by name).
-    """
-    batches = inputs if isinstance(inputs, list) else [inputs]
-    return tuple(_as_call(batch) for batch in batches)
-
-
-def _as_call(batch: Any) -> Call:
-    if isinstance(batch, Mapping):
-        return Call((), batch)
-    return Call(batch) if isinstance(batch, tuple) else Call((batch,))
-
-
 def calls_made(
     model: ScriptModule, run_fn: Callable[..., object], run_args: Sequence[Any]
 ) -> tuple[Call, ...]:

@@ -12,10 +12,16 @@ from typing import TypeVar
 import torch
 from torch.jit import ScriptModule
 
+from jitq_explore.capture.fusion_rules import fusion_rules_of_torch
 from jitq_explore.capture.hush import Heard, hushed, kept_warnings
+from jitq_explore.capture.inner_steps import inner_steps
+from jitq_explore.capture.inner_steps.context import Context
+from jitq_explore.capture.jit_log import Listener, Said, listening
 from jitq_explore.capture.qconfigs import describe_qconfig
 from jitq_explore.capture.take import SnapshotTaker
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageError, StageRecord
+from jitq_explore.snapshots.rules import FusionRule
+from jitq_explore.snapshots.steps import Step
 from jitq_explore.snapshots.timeline import CalibrationTimeline
 
 T = TypeVar("T")
@@ -30,14 +36,23 @@ class Watched:
     messages: list[str] = field(default_factory=list)
     timeline: CalibrationTimeline | None = None
     interrupted: bool = False
+    said: Said = field(default_factory=Said)
 
 
 class RunLog:
-    """The recording of one run while it grows. Each record is added whole or not at all."""
+    """The recording of one run while it grows. Each record is added whole or not at all.
 
-    def __init__(self, recording: Recording, taker: SnapshotTaker) -> None:
+    With a listener the passes' own log is heard as well, and told as inner steps.
+    """
+
+    def __init__(
+        self, recording: Recording, taker: SnapshotTaker, listener: Listener | None = None
+    ) -> None:
         self.recording = recording
         self.taker = taker
+        self.listener = listener
+        if listener is not None and not recording.rules:
+            self.recording = replace(recording, rules=fusion_rules_of_torch())
 
     def watch(
         self,
@@ -58,8 +73,9 @@ class RunLog:
         """
         before = self.recording.last
         watched = watched or Watched()
+        options = self._log_options(name, before, watched)
         try:
-            result = _run(action, watched, keep_warnings)
+            result = _run(action, watched, keep_warnings, self.listener, options)
         except BaseException as error:
             self.add(name, before, read_failed(before), watched, describe_error(error))
             raise
@@ -75,6 +91,7 @@ class RunLog:
         error: StageError | None,
     ) -> None:
         """Add a record; a stage that has run before gets a number ("dce#2")."""
+        steps = self._steps(name, before, after, watched)
         record = StageRecord(
             name=free_name(name, self.recording.names),
             before=before,
@@ -85,8 +102,38 @@ class RunLog:
             messages=tuple(dict.fromkeys(watched.messages)),
             timeline=watched.timeline,
             interrupted=watched.interrupted,
+            steps=steps,
         )
         self.recording = replace(self.recording, stages=(*self.recording.stages, record))
+
+    def _log_options(self, stage: str, before: Snapshot, watched: Watched) -> str:
+        """What is to be logged during that stage: "" for nothing."""
+        if self.listener is None:
+            return ""
+        options, left_out = self.listener.options_for(stage, before)
+        watched.messages += filter(None, [left_out])
+        return options
+
+    def _steps(
+        self, stage: str, before: Snapshot, after: Snapshot, watched: Watched
+    ) -> tuple[Step, ...]:
+        """What was said, as inner steps. A log of another form than known gives none."""
+        if self.listener is None or not watched.said.entries:
+            return ()
+        reader, said = self.listener.reader, watched.said
+        left = reader.graph_of(said.left) if said.left else None
+        context = Context(before, after, reader, self._own_rules(), left)
+        try:
+            return inner_steps(stage, said.entries, context)
+        except Exception as error:
+            # The run is worth more than what torch says of it.
+            watched.messages.append(f"what the pass said could not be read: {error!r}")
+            return ()
+
+    def _own_rules(self) -> tuple[FusionRule, ...]:
+        """The rules of this mode; on-device quantization is dynamic."""
+        mode = "static" if self.recording.mode == "static" else "dynamic"
+        return tuple(rule for rule in self.recording.rules if rule.mode == mode)
 
     def reopen(self) -> Watched:
         """Take the last record back, to go on with its action: how that went until then."""
@@ -101,18 +148,26 @@ class RunLog:
         self.recording = replace(self.recording, stages=(*earlier, settled))
 
 
-def _run(action: Callable[[Watched], T], watched: Watched, keep_warnings: bool) -> T:
+def _run(
+    action: Callable[[Watched], T],
+    watched: Watched,
+    keep_warnings: bool,
+    listener: Listener | None = None,
+    options: str = "",
+) -> T:
     heard = Heard()
+    to_log = listening(listener, options, watched.said) if listener and options else None
     start = time.perf_counter()
     try:
         with (
             hushed(heard),
             kept_warnings(watched.messages) if keep_warnings else contextlib.nullcontext(),
+            to_log or contextlib.nullcontext(),
         ):
             return action(watched)
     finally:
         watched.seconds += time.perf_counter() - start
-        watched.messages += heard.messages
+        watched.messages += [*heard.messages, *filter(None, [watched.said.problem])]
 
 
 def free_name(name: str, taken: Sequence[str]) -> str:

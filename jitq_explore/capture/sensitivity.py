@@ -18,10 +18,10 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from jitq_explore.capture.batches import checked_calls
 from jitq_explore.capture.calls import can_show_progress
 from jitq_explore.capture.qconfig_changes import qconfig_of
 from jitq_explore.capture.qconfigs import levels_to_caller
-from jitq_explore.capture.replay import as_calls
 from jitq_explore.capture.session import Session
 from jitq_explore.capture.trials import (
     ALL,
@@ -67,13 +67,14 @@ def sensitivity(
 ) -> pd.DataFrame:
     """Quantize one module at a time, all but one, or both, and rank them; a row a trial.
 
-    `inputs` is a list of batches (or one batch): a tensor, a tuple of arguments, or a dict of named
-    ones. `sqnr` compares the model's outputs for them with the float model's, in dB over all
-    batches, inf where equal. A `metric(model) -> float` (more is better) takes its place in the
-    ranking. Rank 1 is the module that costs the most: quantized alone it leaves the smallest
-    number, left out of quantization the largest. Two rows of rank 0, ways "none" and "all", hold
-    the float model and the one with everything quantized. `quantized` counts the quantized ops
-    that came out: with 0 there was nothing to see. A module that fails is a row with its `error`.
+    `inputs` is a batch (a tensor, a tuple of the model's arguments, or a dict of them by name) or
+    an iterable of batches. `sqnr` compares the model's outputs for them with the float model's, in
+    dB over all batches, inf where equal. A `metric(model) -> float` (more is better) takes its
+    place in the ranking. Rank 1 is the module that costs the most: quantized alone it leaves the
+    smallest number, left out of quantization the largest. Two rows of rank 0, ways "none" and
+    "all", hold the float model and the one with everything quantized. `quantized` counts the
+    quantized ops that came out: with 0 there was nothing to see. A module that fails is a row with
+    its `error`.
 
     `modules` are all with an op that can be quantized, unless given. `executor` is any
     `concurrent.futures.Executor`, such as that of a cluster (`distributed.Client(…).get_executor()`
@@ -121,7 +122,7 @@ def _job(session: Session, inputs: Any, metric: Metric | None) -> Job:
         paths=tuple(module.path for module in recording.input.modules),
         qconfig_dict=session.qconfig_dict,
         calls=session.calibration_calls(),
-        inputs=as_calls(inputs),
+        inputs=checked_calls(session, inputs),
         mode=recording.mode,
         debug=recording.debug,
         preserved_attrs=recording.preserved_attrs,

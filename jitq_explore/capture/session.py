@@ -18,8 +18,9 @@ from jitq_explore.capture.collect import Collector
 from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.guard import remedied
 from jitq_explore.capture.hush import kept_warnings
-from jitq_explore.capture.interpret import LiveModel
+from jitq_explore.capture.interpret import LiveModel, Program
 from jitq_explore.capture.isolation import SECONDS, Isolation
+from jitq_explore.capture.jit_log import LOG_BYTES, Listener, left_by
 from jitq_explore.capture.qconfig_changes import changed, with_observers
 from jitq_explore.capture.qconfigs import (
     check_forward_method,
@@ -63,6 +64,8 @@ class _Plan:
     histograms: bool = False
     remedy: bool = False
     isolate: bool | float = False
+    deep: bool = False
+    log_bytes: int = LOG_BYTES
 
     @property
     def quant_type(self) -> QuantType:
@@ -116,6 +119,8 @@ class Session:
         histograms: bool = False,
         remedy: bool = False,
         isolate: bool | float = False,
+        deep: bool = False,
+        log_bytes: int = LOG_BYTES,
     ) -> Session:
         """Post-training static quantization, as torch's `quantize_jit` does it.
 
@@ -126,6 +131,10 @@ class Session:
         is collected beside every observer that keeps none, and the ends of every tensor that any is
         shown: `ObserverReading.collected`, `.batch_minimum`, `.batch_maximum`. `run_fn` is then
         given a twin of the observed model; the results are the same to the bit.
+
+        With `deep` the C++ passes' own log is heard: each record has inner `steps` then, and the
+        recording the fusion `rules` of this torch. The model is the same to the bit. A pass whose
+        log would be, or is, larger than `log_bytes` has fewer steps; its messages say so.
 
         Ctrl-C in `run_fn`, or `stop`, ends the calibration and is raised; the observers keep what
         they have seen. Then `accept_calibration` takes that, `step` and `run` go on with it,
@@ -151,7 +160,7 @@ class Session:
             _Plan(
                 "static", qconfig_dict, run_fn, run_args, debug, preserved_attrs,
                 engine=engine, progress=progress, histograms=histograms, remedy=remedy,
-                isolate=isolate,
+                isolate=isolate, deep=deep, log_bytes=log_bytes,
             ),
         )  # fmt: skip
 
@@ -166,6 +175,8 @@ class Session:
         engine: str | None = None,
         remedy: bool = False,
         isolate: bool | float = False,
+        deep: bool = False,
+        log_bytes: int = LOG_BYTES,
     ) -> Session:
         """Dynamic quantization, as torch's `quantize_dynamic_jit` does it: no calibration.
 
@@ -173,7 +184,7 @@ class Session:
         """
         plan = _Plan(
             "dynamic", qconfig_dict, debug=debug, preserved_attrs=preserved_attrs, engine=engine,
-            remedy=remedy, isolate=isolate,
+            remedy=remedy, isolate=isolate, deep=deep, log_bytes=log_bytes,
         )  # fmt: skip
         return cls(model, plan)
 
@@ -188,12 +199,15 @@ class Session:
         debug: bool = False,
         engine: str | None = None,
         isolate: bool | float = False,
+        deep: bool = False,
+        log_bytes: int = LOG_BYTES,
     ) -> Session:
         """On-device dynamic quantization of one method.
 
         With `inputs` (the method's arguments: a tensor, or a tuple of them) what happens on the
         device is run as well: `reset_observers`, `observe`, `quantize` (which empties the float
-        weights of the session's own copy) and `quantized_run`. `isolate` is that of `static`.
+        weights of the session's own copy) and `quantized_run`. `isolate`, `deep` and `log_bytes`
+        are those of `static`.
         """
         if isinstance(inputs, Mapping):
             raise TypeError(
@@ -208,6 +222,8 @@ class Session:
             inputs=None if arguments is None else tuple(arguments),
             engine=engine,
             isolate=isolate,
+            deep=deep,
+            log_bytes=log_bytes,
         )
         return cls(model, plan)
 
@@ -426,14 +442,23 @@ class Session:
             raise KeyError(f"stage {stage!r} cannot be run (must be one of {self.live_stages})")
         return self._live_now()
 
+    def program(self, stage: str) -> Program:
+        """The same, ready to be run node by node; made once for each stage."""
+        snapshot = self.recording.input if stage == INPUT else self.recording[stage].after
+        found = self._programs.get(stage)
+        if found is None or found.model.snapshot is not snapshot:
+            found = self._programs[stage] = Program(self.live(stage))
+        return found
+
     @contextlib.contextmanager
-    def measured(self) -> Iterator[None]:
+    def measured(self) -> Iterator[Turn]:
         """While open, its models may be run: no stage begins, the quantized backend is its own.
 
+        What it yields is to be told how far the measuring is, and knows whether it was stopped.
         RuntimeError while another thread runs the session.
         """
         with self._turn.taken(), engine_in_force(self._plan.engine):
-            yield
+            yield self._turn
 
     def store(self, numerics: Comparison) -> None:
         """Put what was measured into the recording."""
@@ -462,8 +487,9 @@ class Session:
                 preserved_attrs=tuple(plan.preserved_attrs or ()),
                 warnings=tuple(self._warnings),
             )
-        self._log = RunLog(recording, taker)
+        self._log = RunLog(recording, taker, Listener(plan.log_bytes) if plan.deep else None)
         self._kept: dict[str, LiveModel] = {}
+        self._programs: dict[str, Program] = {}
 
     def _check_can_go_on(self) -> None:
         failed = self.recording.error
@@ -488,14 +514,14 @@ class Session:
             # This pass shows the weights to their observers and removes these in one go.
             rehearsed = rehearse_weights(self._module, self.recording.last)
         self._module = self._log.watch(
-            stage.name, lambda watched: self._applied(stage, watched), read
+            stage.name, lambda watched: self._apply(stage, watched), read
         )
         if stage.name in KEPT_LIVE:
             # torch can leave a graph that cannot be copied: the next pass fails and says so.
             with contextlib.suppress(RuntimeError):
                 self._kept[stage.name] = self._live_now()
 
-    def _applied(self, stage: Stage, watched: Watched) -> ScriptModule:
+    def _apply(self, stage: Stage, watched: Watched) -> ScriptModule:
         plan, module, options = self._plan, self._module, self._options
         if stage.name == "insert_observers" and plan.remedy:
             done = remedied(module._c, "forward", options.qconfigs, plan.quant_type)
@@ -506,7 +532,10 @@ class Session:
             self._log.recording = replace(self.recording, qconfig=qconfig)
         if self._isolation is not None and not stage.graph_only:
             self._isolation.try_out(stage.name, module._c, options, plan.engine)
-        return stage.apply(module, options)
+        made = stage.apply(module, options)
+        if plan.deep:
+            watched.said.left = left_by(stage.name, module)
+        return made
 
     def _live_now(self) -> LiveModel:
         last = self.recording.last
@@ -545,9 +574,7 @@ class Session:
             progress=plan.progress,
             collector=Collector(self.recording.last) if plan.histograms else None,
             turn=self._turn,
-            told=lambda done, total: self._turn.tell(
-                lambda watcher: watcher.fed(CALIBRATE, done, total)
-            ),
+            told=lambda done, total: self._turn.fed(CALIBRATE, done, total),
         )
 
     def _run_on_device(self, name: str) -> None:

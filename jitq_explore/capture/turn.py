@@ -96,3 +96,7 @@ class Turn:
         """A stage begins."""
         self.stage = stage
         self.tell(lambda watcher: watcher.began(stage))
+
+    def fed(self, stage: str, done: int, total: int | None) -> None:
+        """So many batches have been fed, of so many (None: nobody knows)."""
+        self.tell(lambda watcher: watcher.fed(stage, done, total))

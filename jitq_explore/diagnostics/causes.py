@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from jitq_explore.diagnostics.making import nearest_rule
+from jitq_explore.diagnostics.nearest import nearest_rule
 from jitq_explore.diagnostics.op_kinds import (
     FOLLOWS_INPUTS,
     INSTEAD,
@@ -34,6 +34,9 @@ PREPARES = ("insert_observers", "insert_observer_method")
 """Stages that decide what will be quantized."""
 
 CONVERTS = ("insert_quant_dequant", "insert_quant_dequant_method")
+
+FUSES = ("quant_finalize", "quant_finalize_method")
+"""Stages that put the kernels in."""
 
 _LOOPS = {
     "prim::Loop": (
@@ -109,6 +112,11 @@ class Examiner:
         """Whether values are observed in this graph: nothing is quantized yet."""
         return any(node.is_observer for node in self.graph.nodes)
 
+    @property
+    def is_where_it_failed(self) -> bool:
+        """Whether the run ended here with an error."""
+        return self.recording.error is not None and self.index == self.tracker.last
+
     def later(self, node: Node) -> tuple[Examiner, Node] | None:
         """The same node in the first graph that has quantize nodes, and who answers for it there.
 
@@ -168,6 +176,7 @@ class Examiner:
         yield self._of_training(node)
         yield self._of_operands(node)
         yield self._of_inputs(node)
+        yield self._of_the_fusion()
         yield Reason(
             "no_match",
             f"{node.kind} has a rule, and none of its patterns fits here; "
@@ -176,10 +185,13 @@ class Examiner:
 
     def _of_the_run(self) -> Reason | None:
         """What holds for every op of the graph."""
-        error = self.recording.error
-        if error is not None and self.index == self.tracker.last:
-            stage = self.recording.stages[-1].name
-            return Reason("failed", f"the run ended with an error in {stage!r}: {error}")
+        if self.is_where_it_failed:
+            stage = self.recording.stages[-1]
+            return Reason(
+                "failed",
+                f"the run ended with an error in {stage.name!r}: {stage.error}",
+                "Cure the error: see jq.diagnose(recording).",
+            )
         done = [base_name(name) for name in self.tracker.names[: self.index + 1]]
         prepared = any(name in PREPARES for name in done)
         if not prepared and any(name in CONVERTS for name in done):
@@ -309,6 +321,13 @@ class Examiner:
                     module=path,
                 )
         return None
+
+    def _of_the_fusion(self) -> Reason | None:
+        done = {base_name(name) for name in self.tracker.names[: self.index + 1]}
+        to_come = [name for name in self.recording.planned if name in FUSES and name not in done]
+        if not to_come:
+            return None
+        return Reason("not_yet", f"the kernels are put in by {to_come[0]!r}, which comes later")
 
     def _of_training(self, node: Node) -> Reason | None:
         if node.kind != "aten::batch_norm" or len(node.inputs) < 6:

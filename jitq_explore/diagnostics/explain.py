@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jitq_explore.diagnostics.causes import Examiner, Reason
-from jitq_explore.diagnostics.making import rule_of
 from jitq_explore.diagnostics.op_kinds import MOVES_DATA, ON_QUANTIZED, is_compute
 from jitq_explore.snapshots.deciding import QUANTIZABLE
 from jitq_explore.snapshots.domains import Domain
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.lineage import spot_of
+from jitq_explore.snapshots.made_by import rule_of
 from jitq_explore.snapshots.printable import printable
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
@@ -99,12 +99,28 @@ def _told(examiner: Examiner, node: Node) -> _Told:
         return _handed_on(node)
     if not is_compute(examiner.graph, node) and node.kind not in ON_QUANTIZED:
         return _handed_on(node)
-    if examiner.is_prepared_only:
+    if examiner.is_prepared_only and not examiner.is_where_it_failed:
         return _at_the_observers(examiner, node)
     if Domain.QUANTIZED in {examiner.domains.get(name) for name in node.inputs}:
         return _as_it_is(examiner, node)
-    reasons, nearest = examiner.reasons(node), examiner.nearest(node)
-    return _Told("float", "it computes on real numbers", reasons, nearest)
+    return _float(examiner, node)
+
+
+def _float(examiner: Examiner, node: Node) -> _Told:
+    """What it is in the end says why, where it is there in the end."""
+    spot = Spot(examiner.index, examiner.method, node.id)
+    ends = [examiner.tracker.node(each) for each in examiner.tracker.ends(spot)]
+    kernel = next(filter(is_kernel, ends), None)
+    if kernel is not None:
+        return _Told("float", f"so far: a later stage puts {kernel.kind} in its place")
+    title = "it computes on real numbers"
+    if examiner.index == examiner.tracker.last or not ends or ends[0].kind != node.kind:
+        return _Told("float", title, examiner.reasons(node), examiner.nearest(node))
+    newest = Examiner.newest(examiner.recording)
+    if ends[0].id not in newest.graph.by_id or not newest.is_float_op(ends[0]):
+        return _Told("float", f"so far: a later stage lets {node.kind} run on quantized values")
+    reasons = tuple(replace(reason, node="") for reason in newest.reasons(ends[0]))
+    return _Told("float", title, reasons, newest.nearest(ends[0]))
 
 
 def _handed_on(node: Node) -> _Told:
@@ -118,7 +134,8 @@ def _kernel(examiner: Examiner, node: Node) -> _Told:
     origins = [examiner.tracker.node(each) for each in examiner.tracker.origins(spot)]
     kinds = " + ".join(each.kind for each in origins if each.kind.startswith("aten::"))
     stands_for = f"a quantized kernel in place of {kinds}" if kinds else "a quantized kernel"
-    rule = rule_of(examiner.recording, node, [each.kind for each in origins])
+    ends = [end for end in examiner.tracker.ends(spot) if is_kernel(examiner.tracker.node(end))]
+    rule = rule_of(examiner.recording, ends[0].node_id) if ends else None
     if rule is None:
         return _Told("quantized", stands_for)
     reason = Reason("rule", f"torch's rule {rule.name!r} matched")

@@ -28,6 +28,8 @@ INFO: Severity = "info"
 SEVERITIES: tuple[Severity, ...] = (ERROR, WARNING, INFO)
 """The worst first."""
 
+_NOUNS = {ERROR: ("error", "errors"), WARNING: ("warning", "warnings"), INFO: ("info", "infos")}
+
 _SIGNS = {ERROR: "✗", WARNING: "!", INFO: "·"}
 
 
@@ -115,7 +117,7 @@ class Findings(Sequence[Finding]):
     def summary(self) -> str:
         """How many there are of each severity, in a line."""
         counts = ((self.count(severity), severity) for severity in SEVERITIES)
-        said = [f"{count} {severity}" for count, severity in counts if count]
+        said = [f"{count} {_NOUNS[severity][count > 1]}" for count, severity in counts if count]
         return ", ".join(said) or "nothing found"
 
     def text(self) -> str:

@@ -39,10 +39,11 @@ MOVES_DATA = _aten(
 )
 """Kinds that hand on numbers and compute none."""
 
-CASTS_AND_MOVES = MOVES_DATA | _aten(
+COMPUTE_NOTHING = MOVES_DATA | _aten(
     "flatten reshape view transpose contiguous permute repeat repeat_interleave squeeze squeeze_ "
     "unsqueeze unsqueeze_ detach_ stack chunk dropout dropout_ resize_"
 )
+"""The same with those that run on quantized values."""
 
 INSTEAD: Mapping[str, str] = {
     "aten::gelu": "hardswish or relu, which have quantized kernels, if the model can be retrained",
@@ -53,12 +54,11 @@ INSTEAD: Mapping[str, str] = {
     "aten::div": "mul with the inverse, where the divisor is a constant",
     "aten::lstm": "torch.ao.quantization.quantize_dynamic on the eager model, which knows LSTM",
     "aten::gru": "torch.ao.quantization.quantize_dynamic on the eager model, which knows GRU",
-    "aten::embedding": "an eager-mode quantized Embedding; in TorchScript nothing quantizes it",
+    "aten::embedding": "torch.ao.quantization on the eager model, which knows Embedding",
     "aten::adaptive_max_pool2d": "max_pool2d with a fixed size",
     "aten::prelu": "leaky_relu, where one slope for all is enough",
     "aten::_convolution_mode": "numbers for `padding` instead of 'same' or 'valid'",
     "aten::addmm": "nn.Linear, which becomes aten::linear",
-    "aten::minimum": "nothing: keep it in float",
 }
 """Kind that has no rule -> what could stand in its place."""
 
@@ -68,7 +68,7 @@ def is_compute(graph: Graph, node: Node) -> bool:
 
     Not: what quantization put in, what asks for shapes, what only hands on.
     """
-    if not node.kind.startswith("aten::") or role_of(node) or node.kind in CASTS_AND_MOVES:
+    if not node.kind.startswith("aten::") or role_of(node) or node.kind in COMPUTE_NOTHING:
         return False
     makes = any(is_tensor(graph, name) for name in node.outputs)
     return makes and any(is_tensor(graph, name) for name in node.inputs)

@@ -2,17 +2,18 @@
 
 Gains are in dB of SQNR at the value itself, for its typical values: where one batch, or one value
 in a thousand, spoils a range, the sums of squares over everything would be those of the outliers
-alone, and any range that keeps these would look good.
+alone, and any range that keeps these would look good. What no observer cures is left in float.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from jitq_explore.snapshots.changes import Change, choice_like
+from jitq_explore.diagnostics.keep_float import kept_float
+from jitq_explore.diagnostics.recommendation import MIN_GAIN, Recommendation
+from jitq_explore.snapshots.changes import choice_like
 from jitq_explore.snapshots.grid import bin_edges
 from jitq_explore.snapshots.observations import Observation, observations
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
@@ -31,9 +32,6 @@ from jitq_explore.snapshots.what_if import (
 
 FEW = 8
 """More than these nobody tries one by one."""
-
-MIN_GAIN = 3.0
-"""dB; half a bit. Less is within what another calibration batch would change."""
 
 OUTLIER_SHARE = 1e-3
 """Values rarer than these may be outliers: more are a part of what the value is."""
@@ -58,21 +56,6 @@ FIXED_ADVANTAGE = 3.0
 when the data changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """One change, why, and the dB that it is predicted to gain at the value.
-
-    `low` and `high` bound the typical values that the prediction is about.
-    """
-
-    seen: Observation
-    change: Change
-    reason: str
-    gain: float
-    low: float = -np.inf
-    high: float = np.inf
-
-
 def recommendations(recording: Recording) -> tuple[Recommendation, ...]:
     """What would gain at least `MIN_GAIN`, best first; at most one for each observer and module."""
     found: dict[object, Recommendation] = {}
@@ -81,7 +64,17 @@ def recommendations(recording: Recording) -> tuple[Recommendation, ...]:
             key = (each.change.modules, seen.role)
             if each.gain >= MIN_GAIN and (key not in found or found[key].gain < each.gain):
                 found[key] = each
-    return tuple(sorted(found.values(), key=lambda each: -each.gain)[:FEW])
+    everything = [*found.values(), *kept_float(recording, found.values())]
+    return tuple(sorted(everything, key=lambda each: -each.gain)[:FEW])
+
+
+def count_unjudged(recording: Recording) -> int:
+    """How many activations were quantized of which no histogram tells whether their range fits."""
+    return sum(
+        1
+        for seen in observations(recording)
+        if seen.role == "activation" and seen.reading.scale and histogram_of(seen.reading) is None
+    )
 
 
 def _for_value(recording: Recording, seen: Observation) -> Iterator[Recommendation]:
@@ -118,6 +111,8 @@ def _better_range(recording: Recording, seen: Observation) -> Iterator[Recommend
     if histogram is None:
         return
     typical, spoilt = typical_part(histogram, seen.reading)
+    if not spoilt and np.count_nonzero(typical.counts) < FEWEST_BINS:
+        return
     best = _best(list(_candidates(recording, seen, typical)))
     if best is None:
         return

@@ -87,6 +87,8 @@ def partly_calibrated(recording: Recording) -> Iterator[Finding]:
     graph = _graph(recording)
     for seen in idle:
         in_branch = bool(seen.node.block)
+        if in_branch and not _is_open(graph, seen.node.block):
+            continue
         finding = Finding(
             rule="branch_not_calibrated" if in_branch else "partly_calibrated",
             severity=WARNING if in_branch else ERROR,
@@ -103,8 +105,24 @@ def partly_calibrated(recording: Recording) -> Iterator[Finding]:
             if in_branch
             else "Calibrate with inputs that run through the whole model.",
         )
-        if not in_branch or graph.blocks[seen.node.block].owner:
-            yield at_observation(recording, finding, seen)
+        yield at_observation(recording, finding, seen)
+
+
+def _is_open(graph: Graph, block: str) -> bool:
+    """Whether it depends on the model's inputs if a block is run: not on its settings alone."""
+    while block:
+        owner = graph.by_id[graph.blocks[block].owner]
+        waiting, seen = list(owner.inputs), set(owner.inputs)
+        while waiting:
+            name = waiting.pop()
+            if name in graph.inputs[1:]:
+                return True
+            maker = graph.producers.get(name)
+            new = [each for each in maker.inputs if each not in seen] if maker is not None else []
+            seen.update(new)
+            waiting.extend(new)
+        block = owner.block
+    return False
 
 
 def half_way(recording: Recording) -> Iterator[Finding]:
@@ -228,22 +246,31 @@ def outliers(recording: Recording) -> Iterator[Finding]:
         yield at_observation(recording, finding, seen)
 
 
-def always_zero(recording: Recording) -> Iterator[Finding]:
-    """An activation that was never anything but zero."""
+def at_eps(recording: Recording) -> Iterator[Finding]:
+    """An activation that was nothing but zero, or hardly more."""
     for seen in _activations(recording):
         reading = seen.reading
         if not reading.calibrated or not reading.scale or recording.mode != "static":
             continue
-        if max(reading.scale) <= ALMOST_EPS * EPS:
-            finding = Finding(
-                rule="always_zero",
-                severity=WARNING,
-                title=f"{_named(seen)} was zero throughout calibration",
-                why="its scale is the smallest that torch allows: whatever it is later saturates",
-                evidence=f"{_range(seen)}, scale {max(reading.scale):.3g}",
-                remedy="Calibrate with typical inputs; if it is zero in truth, the layer is dead.",
-            )
-            yield at_observation(recording, finding, seen)
+        if max(reading.scale) > ALMOST_EPS * EPS or _is_not_finite(seen):
+            continue
+        largest = max(map(abs, (*reading.minimum, *reading.maximum)), default=0.0)
+        steps = largest / max(reading.scale)
+        if largest and steps * WASTEFUL_RATIO > (reading.quant_max or 0):
+            continue
+        finding = Finding(
+            rule="tiny_range" if largest else "always_zero",
+            severity=WARNING,
+            title=f"{_named(seen)} was never larger than {largest:.3g}"
+            if largest
+            else f"{_named(seen)} was zero throughout calibration",
+            why="its scale is the smallest that torch allows: "
+            + ("few integers are left for it" if largest else "whatever it is later saturates"),
+            evidence=f"{_range(seen)}, scale {max(reading.scale):.3g}, {steps:.0f} steps",
+            remedy="Calibrate with typical inputs; if it is so in truth, the layer is dead or "
+            "the model not trained.",
+        )
+        yield at_observation(recording, finding, seen)
 
 
 def accepted_early(recording: Recording) -> Iterator[Finding]:
@@ -312,7 +339,7 @@ RULES = (
     not_finite,
     overflowing,
     outliers,
-    always_zero,
+    at_eps,
     accepted_early,
     shared_range,
 )

@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from jitq_explore.diagnostics.causes import CONVERTS, Examiner, Reason, base_name, float_ops
+from jitq_explore.diagnostics.causes import CONVERTS, FUSES, Examiner, Reason, base_name, float_ops
 from jitq_explore.diagnostics.findings import ERROR, INFO, WARNING, Finding, Severity
 from jitq_explore.diagnostics.located import at_node, has_run, last_name, plural
-from jitq_explore.diagnostics.op_kinds import INSTEAD
+from jitq_explore.diagnostics.op_kinds import INSTEAD, is_tensor
 from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.domains import Domain
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Graph, Node, attribute_path, constant_value
+from jitq_explore.snapshots.observations import WEIGHT_INPUT
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
 
 _UNEXPECTED = frozenset({"in_loop", "in_fork", "in_function", "no_match"})
 """Causes for which an op that has a kernel stays float though a QConfig is meant for it."""
+
+READS_CONTENTS = frozenset(
+    f"aten::{name}"
+    for name in ("Bool", "Int", "Float", "item", "ScalarImplicit", "IntImplicit", "FloatImplicit",
+                 "equal", "allclose", "is_nonzero", "tolist")
+)  # fmt: skip
+"""Kinds that make a number of what a tensor holds. Others ask for its shape, device or dtype."""
 
 _SAID_ELSEWHERE = frozenset({"not_prepared", "failed", "not_yet", "debug", "training"})
 """Causes that hold for the whole run, which have rules of their own."""
@@ -34,13 +42,20 @@ def norm_kept(recording: Recording) -> Iterator[Finding]:
             continue  # traced in training mode: that is said elsewhere
         maker = graph.producers.get(norm.inputs[0])
         given = maker.kind if maker is not None else "the model's input"
+        follows = given in WEIGHT_INPUT
         finding = Finding(
             rule="norm_not_folded",
             severity=INFO,
             title=f"the batch norm {norm.module_path!r} was not folded",
-            why=f"torch folds one that directly follows a convolution, and this one takes {given}",
+            why="torch folds a norm that the same method calls right after the convolution, and "
+            "here they are in two methods"
+            if follows
+            else f"torch folds a norm that directly follows a convolution, and this one takes "
+            f"{given}",
             evidence=f"{norm.kind} is still there after {stage.name!r}",
-            remedy="Put the norm right behind the convolution, if the model can be retrained.",
+            remedy="Call both in one method, or trace the model."
+            if follows
+            else "Put the norm right behind the convolution, if the model can be retrained.",
         )
         yield at_node(recording, finding, norm, stage.name, norm.module_path)
 
@@ -134,7 +149,7 @@ def _maker_of(graph: Graph, dequantize: Node) -> Node | None:
 
 
 def _quantized_behind(graph: Graph, value: str) -> Node | None:
-    """The first dequantize that a value depends on."""
+    """The first dequantize whose contents a value depends on."""
     waiting, seen = [value], {value}
     while waiting:
         maker = graph.producers.get(waiting.pop(0))
@@ -144,15 +159,23 @@ def _quantized_behind(graph: Graph, value: str) -> Node | None:
             if attribute_path(graph, maker.inputs[0]) is None:
                 return maker
             continue
-        new = [name for name in maker.inputs if name not in seen]
+        new = [name for name in _decided_by(graph, maker) if name not in seen]
         seen.update(new)
         waiting.extend(new)
     return None
 
 
+def _decided_by(graph: Graph, node: Node) -> list[str]:
+    """The values whose contents a node's result depends on: not those that it asks for shapes."""
+    inner = [name for block in node.blocks for name in graph.blocks[block].outputs]
+    if node.kind in READS_CONTENTS or any(is_tensor(graph, name) for name in node.outputs):
+        return [*node.inputs, *inner]
+    return [name for name in (*node.inputs, *inner) if not is_tensor(graph, name)]
+
+
 def left_in_float(recording: Recording) -> Iterator[Finding]:
     """Ops left in float: one finding for each cause and module, or kind."""
-    if not has_run(recording, *CONVERTS):
+    if not has_run(recording, *FUSES):
         return
     examiner = Examiner.newest(recording)
     groups: dict[tuple[str, str], list[tuple[Node, Reason]]] = {}
@@ -163,7 +186,8 @@ def left_in_float(recording: Recording) -> Iterator[Finding]:
     for (cause, _), members in groups.items():
         if cause in _SAID_ELSEWHERE:
             continue
-        node, root = members[0]
+        # The one that could have had a kernel says most.
+        node, root = next((each for each in members if each[0].kind in QUANTIZABLE), members[0])
         kinds = list(dict.fromkeys(each.kind for each, _ in members))
         finding = Finding(
             rule=f"float_{cause}",

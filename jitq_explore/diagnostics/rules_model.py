@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from jitq_explore.diagnostics.findings import ERROR, WARNING, Finding
 from jitq_explore.diagnostics.located import at_node, has_run, plural
 from jitq_explore.diagnostics.qconfig_keys import NO_QCONFIG, winning_key
 from jitq_explore.snapshots.calls import reached_methods
 from jitq_explore.snapshots.changes import Change
-from jitq_explore.snapshots.deciding import QUANTIZABLE
+from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.graph import Graph, Node, attribute_path, constant_value
 from jitq_explore.snapshots.modules import ModuleState
 from jitq_explore.snapshots.observations import WEIGHT_INPUT
@@ -33,8 +33,15 @@ _TRAINING_INPUT = {"aten::batch_norm": 5, "aten::dropout": 2, "aten::dropout_": 
 
 def shared_classes(recording: Recording) -> Iterator[Finding]:
     """Unreached submodules of a class that a reached one has: torch may kill the process."""
-    sharers = unreached_sharers(recording.input, recording.method_name)
-    for reached, unreached in sharers:
+    if recording.mode == "on_device":
+        return  # there the observers sit in one inlined method
+    kinds = QUANTIZABLE if recording.mode == "static" else QUANTIZABLE_DYNAMICALLY
+    sharers = unreached_sharers(recording.input, recording.method_name, kinds)
+    for inside, unreached in sharers:
+        observed = [path for path in inside if not _kept_float(recording, path)]
+        if not observed:
+            continue
+        reached = observed[0]
         kept = [path for path in unreached if not _kept_float(recording, path)]
         if not kept:
             continue
@@ -55,12 +62,12 @@ def shared_classes(recording: Recording) -> Iterator[Finding]:
 
 
 def unreached_sharers(
-    snapshot: Snapshot, method: str = "forward"
-) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """(a reached module, the unreached ones of its TorchScript class) for each such class.
+    snapshot: Snapshot, method: str = "forward", kinds: Collection[str] = QUANTIZABLE
+) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+    """(reached modules, unreached ones) of one TorchScript class, for each class that has both.
 
     Out of reach is what is never called, or in loops and forks alone, where torch's passes do not
-    look. Only classes that get observers count: those that compute what can be quantized.
+    look. Only classes that get observers count: those that compute something of these kinds.
     """
     if method not in snapshot.method_names:
         return ()
@@ -73,16 +80,16 @@ def unreached_sharers(
     for group in groups.values():
         inside = [module.path for module in group if module.path in reached]
         outside = [module.path for module in group if module.path not in reached]
-        if inside and outside and _computes(snapshot, inside[0]):
-            found.append((inside[0], tuple(outside)))
+        if inside and outside and _computes(snapshot, inside[0], kinds):
+            found.append((tuple(inside), tuple(outside)))
     return tuple(found)
 
 
-def _computes(snapshot: Snapshot, path: str) -> bool:
-    """Whether the module or one inside of it has an op that can be quantized."""
+def _computes(snapshot: Snapshot, path: str, kinds: Collection[str]) -> bool:
+    """Whether the module or one inside of it has an op of these kinds."""
     own = [m for m in snapshot.modules if m.path == path or m.path.startswith(f"{path}.")]
     bodies = (snapshot.bodies.get((m.class_group, name)) for m in own for name in m.methods)
-    return any(node.kind in QUANTIZABLE for body in bodies if body for node in body.nodes)
+    return any(node.kind in kinds for body in bodies if body for node in body.nodes)
 
 
 def _kept_float(recording: Recording, path: str) -> bool:

@@ -150,7 +150,7 @@ def norm_parameters(recording: Recording) -> Iterator[Finding]:
         batch = seen.op == "aten::batch_norm"
         finding = Finding(
             rule="norm_parameter",
-            severity=WARNING if batch else INFO,
+            severity=INFO,
             title=f"parameters of the norm {module!r} are observed",
             why="they are rounded to 8 bits, and turned back into real numbers for the kernel: "
             "precision is lost, and nothing gained",

@@ -63,11 +63,18 @@ def deciding_modules(recording: Recording, seen: Observation) -> tuple[str, ...]
     stage = observing_stage(recording)
     assert stage is not None, "there is no observation without an observing stage"
     graph = stage.after.graph()
-    users = _modules(node for node in graph.consumers.get(seen.node.outputs[0], ()))
+    users = using_modules(recording, seen)
     if seen.role == "weight":
         return users or (seen.reading.module,)
     maker = _quantizable_maker(graph, seen.node.inputs[0])
     return (maker.module_path,) if maker is not None else users or (seen.reading.module,)
+
+
+def using_modules(recording: Recording, seen: Observation) -> tuple[str, ...]:
+    """The modules of the quantizable ops that take an observed value."""
+    stage = observing_stage(recording)
+    assert stage is not None, "there is no observation without an observing stage"
+    return _modules(stage.after.graph().consumers.get(seen.node.outputs[0], ()))
 
 
 def agreeing_modules(recording: Recording, modules: Iterable[str]) -> tuple[str, ...]:

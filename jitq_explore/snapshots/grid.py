@@ -39,6 +39,14 @@ def bin_edges(histogram: Histogram) -> Floats:
     return np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
 
 
+def coarser(counts: Sequence[float], most: int = 256) -> list[float]:
+    """Counts in fewer bins, all equally wide: a page shows no more than it is wide."""
+    size = next(
+        n for n in range(1, len(counts) + 1) if len(counts) % n == 0 and len(counts) <= n * most
+    )
+    return [sum(counts[k : k + size]) for k in range(0, len(counts), size)]
+
+
 def noise_of(counts: Floats, edges: Floats, grid: Grid) -> float:
     """The sum of squared errors of values that are spread evenly within each bin.
 

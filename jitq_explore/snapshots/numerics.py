@@ -30,6 +30,11 @@ class ErrorRow:
     channel cannot hide that all others are lost. `saturated` is the share of elements of r beyond
     what the quantized type can hold by more than half a step, NaN where the value is not quantized.
     `max_abs` and `mean_abs` are absolute errors in real numbers.
+
+    `channel_sqnr` and `inherited_channel_sqnr` are means over channels as well.
+    `rounded_channel_sqnr` is what would be left if the op were computed in float and its result
+    rounded as it is now: the inherited error and that of rounding r. An own error not far above
+    that of rounding is counted as nothing else.
     """
 
     stage: str
@@ -51,6 +56,9 @@ class ErrorRow:
     saturated: float
     elements: int
     batches: int
+    channel_sqnr: float = math.nan
+    inherited_channel_sqnr: float = math.nan
+    rounded_channel_sqnr: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,9 @@ class StageFailure:
     stage: str
     batch: int
     message: str
+
+    def __str__(self) -> str:
+        return f"batch {self.batch} cannot be run after {self.stage!r}: {self.message}"
 
 
 @dataclass(frozen=True)

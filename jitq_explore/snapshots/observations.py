@@ -17,6 +17,7 @@ from jitq_explore.snapshots.modules import QPARAM
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
+from jitq_explore.snapshots.timeline import RangeTrack
 
 WEIGHT_INPUT = {
     "aten::conv1d": 1,
@@ -56,6 +57,21 @@ def observing_stage(recording: Recording) -> StageRecord | None:
         if any(node.is_observer for node in stage.after.graph().nodes):
             return stage
     return None
+
+
+@once
+def calibrated_stage(recording: Recording) -> StageRecord | None:
+    """The newest stage that calibrated, with a timeline of its ranges."""
+    return next((stage for stage in reversed(recording.stages) if stage.timeline), None)
+
+
+def range_track(recording: Recording, observer: str) -> RangeTrack | None:
+    """How the range of the observer with that path grew in the newest calibration; None where it
+    saw nothing."""
+    stage = calibrated_stage(recording)
+    if stage is None or stage.timeline is None:
+        return None
+    return stage.timeline.by_observer.get(observer)
 
 
 @once

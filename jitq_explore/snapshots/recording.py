@@ -223,9 +223,9 @@ class Recording:
     preserved_attrs: tuple[str, ...] = ()
     method_name: str = "forward"
     warnings: tuple[str, ...] = ()
+    vnni: bool | None = None
     numerics: Comparison | None = None
     rules: tuple[FusionRule, ...] = ()
-    vnni: bool | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

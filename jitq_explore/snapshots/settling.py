@@ -18,6 +18,16 @@ QUANT_RANGES = {"quint8": (0, 255), "qint8": (-128, 127), "quint4x2": (0, 15)}
 Range = tuple[float, float]
 
 
+def stored_integers(reading: ObserverReading) -> tuple[int, int]:
+    """The least and the most that the dtype holds: there torch's kernels clip.
+
+    An observer's quant_min and quant_max, such as 0 and 127 with reduce_range, only go into the
+    scale: what lies beyond the observed range takes the integers that are left.
+    """
+    given = reading.quant_min or 0, reading.quant_max or 0
+    return QUANT_RANGES.get(reading.dtype, given)
+
+
 def settled_range(reading: ObserverReading, observer: str) -> Range | None:
     """The range for one of `OBSERVERS`; None where the recording does not hold what it takes.
 

@@ -13,9 +13,9 @@ from jitq_explore.snapshots.ir_text import parse_ir_text
 class Event:
     """One thing that a pass said.
 
-    `kind` is a word such as "observed" or "fused"; `text` is what torch printed; `values` are the debug names of
-    the values that it is about, in the order of the text; `module` is the path or class of the
-    module, where the log tells; `cause` says in words why, where torch gives a reason.
+    `kind` is a word such as "recorded" or "fused"; `text` is what torch printed; `values` are the
+    debug names of the values that it is about; `module` is the path of the module, or its class
+    where the log tells no more; `cause` says in words why, where there is a reason to tell.
     """
 
     kind: str

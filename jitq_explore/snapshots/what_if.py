@@ -29,7 +29,13 @@ from jitq_explore.snapshots.observations import Observation, observations, obser
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
 from jitq_explore.snapshots.qparams import affine_qparams
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.snapshots.settling import OBSERVERS, QUANT_RANGES, histogram_of, settled_range
+from jitq_explore.snapshots.settling import (
+    OBSERVERS,
+    QUANT_RANGES,
+    histogram_of,
+    settled_range,
+    stored_integers,
+)
 
 _SYMMETRIC = ("per_tensor_symmetric", "per_channel_symmetric")
 
@@ -100,14 +106,17 @@ def predict(
 ) -> Prediction:
     """What quantizing the values of a histogram with the range `low` to `high` would cost.
 
-    Scale and zero point are those that torch computes of the range. `sqnr` is
+    Scale and zero point are those that torch computes of the range; values are clipped where the
+    dtype ends, as torch's kernels do, not at `quant_min` and `quant_max`. `sqnr` is
     10·log10(Σ x² / Σ (x − y)²) with x spread evenly within each bin and y the nearest value of the
     grid or, outside, its end; both sums are integrals taken exactly (`grid.noise_of`).
     """
     scale, zero_point = affine_qparams(
         low, high, quant_min, quant_max, symmetric=symmetric, dtype=dtype
     )
-    return rate(histogram, Grid(scale, zero_point, quant_min, quant_max))
+    return rate(
+        histogram, Grid(scale, zero_point, *QUANT_RANGES.get(dtype, (quant_min, quant_max)))
+    )
 
 
 def rate(histogram: Histogram, grid: Grid) -> Prediction:
@@ -190,9 +199,9 @@ def _with_range(
     low: float | None,
     high: float | None,
 ) -> WhatIf:
-    now = present_grids(seen.reading)
-    start = low if low is not None else min(grid.low for grid in now)
-    end = high if high is not None else max(grid.high for grid in now)
+    ends = present_range(seen.reading)
+    start = low if low is not None else ends[0]
+    end = high if high is not None else ends[1]
     grid = grid_for(wanted, start, end)
     asked = ", ".join((f"{start:.4g} … {end:.4g}", *_other_dtype(seen.reading, wanted)))
     return _compared(recording, seen, asked, (grid,), fixed_choice(wanted, grid))
@@ -214,7 +223,7 @@ def grid_for(reading: ObserverReading, low: float, high: float) -> Grid:
         symmetric=reading.qscheme in _SYMMETRIC,
         dtype=reading.dtype,
     )
-    return Grid(scale, zero_point, reading.quant_min, reading.quant_max)
+    return Grid(scale, zero_point, *stored_integers(reading))
 
 
 def fixed_choice(reading: ObserverReading, grid: Grid) -> ObserverChoice:
@@ -225,8 +234,8 @@ def fixed_choice(reading: ObserverReading, grid: Grid) -> ObserverChoice:
             "scale": grid.scale,
             "zero_point": grid.zero_point,
             "dtype": reading.dtype,
-            "quant_min": grid.quant_min,
-            "quant_max": grid.quant_max,
+            "quant_min": reading.quant_min,
+            "quant_max": reading.quant_max,
         },
     )
 
@@ -238,7 +247,21 @@ def present_grids(reading: ObserverReading) -> tuple[Grid, ...]:
             f"{reading.path!r} has no scale: nothing is quantized by it yet"
         )
     pairs = zip(reading.scale, reading.zero_point, strict=True)
-    return tuple(Grid(s, int(z), reading.quant_min, reading.quant_max) for s, z in pairs)
+    return tuple(Grid(s, int(z), *stored_integers(reading)) for s, z in pairs)
+
+
+def present_range(reading: ObserverReading) -> tuple[float, float]:
+    """The range that the observer's scale is made for: what its own integers stand for.
+
+    Of several channels the widest. NothingToPredictError where it has not settled on any.
+    """
+    present_grids(reading)
+    least, most = reading.quant_min or 0, reading.quant_max or 0
+    own = [
+        Grid(scale, int(zero_point), least, most)
+        for scale, zero_point in zip(reading.scale, reading.zero_point, strict=True)
+    ]
+    return min(grid.low for grid in own), max(grid.high for grid in own)
 
 
 def channel_grids(stats: TensorStats, reading: ObserverReading) -> tuple[Grid, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from jitq_explore.snapshots.observations import Observation, observations
+from jitq_explore.snapshots.observations import Observation, calibrated_stage, observations
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.timeline import RangeTrack
 
@@ -25,7 +25,7 @@ def calibration_table(recording: Recording) -> pd.DataFrame:
     counts those of the calibration. Of more than 1,024 batches only some are noted: a number is
     then that of the next one noted.
     """
-    stage = next((stage for stage in reversed(recording.stages) if stage.timeline), None)
+    stage = calibrated_stage(recording)
     tracks = stage.timeline.by_observer if stage is not None and stage.timeline else {}
     observed = {seen.reading.path: seen for seen in reversed(observations(recording))}
     batches = stage.batches if stage is not None else None

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from jitq_explore.diagnostics.recommend import Recommendation
+from jitq_explore.diagnostics.recommendation import Recommendation
 from jitq_explore.snapshots.recording import Recording
 
 RECOMMENDATION_COLUMNS = (

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from jitq_explore.snapshots.diff import GraphDiff, diff
 from jitq_explore.snapshots.graph import Graph, node_line
 from jitq_explore.snapshots.recording import INPUT, Recording, StageRecord
+from jitq_explore.snapshots.steps import Event, Step
 from jitq_explore.views.boxes import Status
 from jitq_explore.views.printable import printable, shorten_end
+from jitq_explore.views.step_lines import StepLine, near_changes, step_lines
 from jitq_explore.views.union import Item, union_of
 
 CONTEXT = 3
@@ -75,7 +77,53 @@ def stage_text(recording: Recording, name: str, colour: bool = False) -> str:
     lines.extend(
         f"message: {shorten_end(printable(message), _WIDEST)}" for message in stage.messages
     )
+    lines.extend(f"inner step {k}: {_step_line(step)}" for k, step in enumerate(stage.steps))
     return "\n".join([*lines, "", diff_text(diff(recording, before, name), colour)])
+
+
+def step_text(recording: Recording, stage: str, number: int, colour: bool = False) -> str:
+    """One inner step of a stage: what the pass said, and what it did to a graph.
+
+    KeyError names the stages there are, IndexError the number of steps.
+    """
+    steps = recording[stage].steps
+    if not 0 <= number < len(steps):
+        raise IndexError(f"stage {stage!r} has no inner step {number}: it has {len(steps)}")
+    step = steps[number]
+    lines = [_step_line(step), *map(_event_line, step.events), ""]
+    listed = step_lines(step)
+    skipped = 0
+    for line, is_near in zip(listed, near_changes(listed), strict=True):
+        skipped += not is_near
+        if is_near:
+            lines.extend(_elided(skipped, colour, "line"))
+            skipped = 0
+            lines.extend(_paint(text, status, colour) for text, status in _both(line))
+    lines.extend(_elided(skipped, colour, "line"))
+    return "\n".join(lines)
+
+
+def _step_line(step: Step) -> str:
+    return printable(f"{step.name}: {step.title}")
+
+
+def _event_line(event: Event) -> str:
+    said = event.text.replace("\n", " ")
+    place = f" in {event.module}" if event.module else ""
+    values = f" %{', %'.join(event.values)}" if event.values else ""
+    line = f"  {event.kind}{values}{place}: {event.cause or said}"
+    return shorten_end(printable(line), _WIDEST)
+
+
+def _both(line: StepLine) -> Iterator[tuple[str, Status]]:
+    """The old line and the new one, each with its sign."""
+    if line.status is Status.SAME:
+        yield f"  {printable(line.after)}", Status.SAME
+        return
+    if line.before:
+        yield f"- {printable(line.before)}", Status.REMOVED
+    if line.after:
+        yield f"+ {printable(line.after)}", Status.ADDED
 
 
 def _near_changes(items: Sequence[Item], context: int | None) -> list[bool]:
@@ -112,9 +160,9 @@ def _depth(item: Item, graph: Graph) -> int:
     return depth
 
 
-def _elided(count: int, colour: bool) -> Iterator[str]:
+def _elided(count: int, colour: bool, what: str = "node") -> Iterator[str]:
     if count:
-        nodes = "1 unchanged node" if count == 1 else f"{count} unchanged nodes"
+        nodes = f"1 unchanged {what}" if count == 1 else f"{count} unchanged {what}s"
         yield _paint(f"  … {nodes}", Status.SAME, colour)
 
 

@@ -47,10 +47,9 @@ class Explorer(anywidget.AnyWidget):
         # locked: what is shown (taken first); the answers, which keep what they have worked out.
         self._state_lock = threading.RLock()
         self._answer_lock = threading.Lock()
-        self._recording = self._settled = recording
-        self._answers = (
-            Answers.of(recording) if other is None else Answers.of_pair(recording, other, names)
-        )
+        self._shown: tuple[Recording, ...] = (recording,) if other is None else (recording, other)
+        self._settled: tuple[Recording, ...] = self._shown
+        self._answers = _answers(self._shown, names)
         self._live = None if run is None else Control(run, self._tell, self._show)
         first = beginning(self._stages, has_failed=recording.error is not None)
         first = first if stage is None else first.choose(stage)
@@ -60,11 +59,11 @@ class Explorer(anywidget.AnyWidget):
     @property
     def recording(self) -> Recording:
         """What is shown: of a session, what it has recorded so far; of two runs, the first."""
-        return self._recording
+        return self._shown[0]
 
     @property
     def session(self) -> Any:
-        """The session that the buttons run, another one after requantizing; None: read-only."""
+        """The session that the buttons run, another one after a change; None: read-only."""
         return None if self._live is None else self._live.run.session
 
     @property
@@ -81,7 +80,7 @@ class Explorer(anywidget.AnyWidget):
     def close(self) -> None:
         """Remove it from the page, and stop what its buttons have begun."""
         if self._live is not None and self._live.runner.is_busy:
-            self._live.run.stop()
+            self._live.stop()
         super().close()
 
     def __repr__(self) -> str:
@@ -117,25 +116,29 @@ class Explorer(anywidget.AnyWidget):
                 super().set_state(sync_data)
 
     def _show(self, is_over: bool) -> None:
-        """Show the live run's recording as it is now, and when all is over the newest stage.
+        """Show what the live run has recorded as it is now, and when all is over the newest stage.
 
-        While it goes on, the page stays at the stage that somebody is looking at.
+        While it goes on, or where no stage came of it, the page stays at the stage that somebody
+        is looking at.
         """
         assert self._live is not None
         with self._state_lock:
-            old, new = self._recording, self._live.run.recording
+            old, new = self._shown, self._live.shown.recordings
             stale = _stale(old, new)
             selection = self.selection
-            if new is not old:
+            if not _are_same(new, old):
                 with self._answer_lock:
-                    self._answers = Answers.of(new, self._answers)
-                self._recording = new
+                    known = self._answers if len(new) == len(old) == 1 else None
+                    self._answers = _answers(new, COMPARED, known)
+                self._shown = new
             selection = selection.with_stages(self._stages)
             if selection.node and selection.node.stage in stale:
                 selection = selection.clear()
             go = None
-            if is_over and new is not self._settled:
+            has_moved = is_over and bool(_stale(self._settled, new))
+            if is_over:
                 self._settled = new
+            if has_moved:
                 selection = selection.last()
                 go = selection.stage
             # First the state: then pages that go there have nothing to tell that is not known.
@@ -169,13 +172,17 @@ class Explorer(anywidget.AnyWidget):
             run = cast("dict[str, Any]", self._answers.answer("run", {}))
         if self._live is None or "error" in run:
             return run
-        live = self._live.run
+        live, shown = self._live.run, self._live.shown
+        is_pair = shown.against is not None
+        choices = {} if is_pair else live.qconfig_choices
         return {
             **run,
             "live": True,
             "busy": self._live.is_busy,
-            "toCome": list(live.to_come),
-            "qconfigChoices": [list(choice) for choice in live.qconfig_choices.items()],
+            "toCome": [] if is_pair else list(live.to_come),
+            "qconfigChoices": [list(choice) for choice in choices.items()],
+            "canCompare": all(each.can_compare for each in shown.runs),
+            "earlier": len(self._live.earlier),
         }
 
     def _tell(self, content: Mapping[str, object]) -> None:
@@ -183,9 +190,39 @@ class Explorer(anywidget.AnyWidget):
         self.send(content)
 
 
-def _stale(old: Recording, new: Recording) -> list[str]:
+COMPARED = ("before", "changed")
+"""What a run, and the one that a change made of it, are called."""
+
+
+def _answers(
+    shown: tuple[Recording, ...], names: tuple[str, str], known: Answers | None = None
+) -> Answers:
+    """About one run, whose answers may be known in part, or about two."""
+    first, *others = shown
+    return Answers.of_pair(first, others[0], names) if others else Answers.of(first, known)
+
+
+def _are_same(one: tuple[Recording, ...], other: tuple[Recording, ...]) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+
+
+def _stale(old: tuple[Recording, ...], new: tuple[Recording, ...]) -> list[str]:
     """The names of the stages that are in one alone, or not the same in both."""
-    before: dict[str, object] = {INPUT: old.input, **{stage.name: stage for stage in old}}
-    after: dict[str, object] = {INPUT: new.input, **{stage.name: stage for stage in new}}
+    before, after = _stages_of(old), _stages_of(new)
     names = dict.fromkeys([*before, *after])
-    return [name for name in names if before.get(name) is not after.get(name)]
+    return [name for name in names if not _is_known(before.get(name), after.get(name))]
+
+
+def _stages_of(shown: tuple[Recording, ...]) -> dict[str, tuple[object, ...]]:
+    """Name of a stage -> all that is shown of it."""
+    found: dict[str, tuple[object, ...]] = {}
+    for number, run in enumerate(shown):
+        for name, stage in ((INPUT, run.input), *((stage.name, stage) for stage in run)):
+            found[name] = (*found.get(name, ()), number, stage)
+    return found
+
+
+def _is_known(before: tuple[object, ...] | None, after: tuple[object, ...] | None) -> bool:
+    if before is None or after is None or len(before) != len(after):
+        return False
+    return all(a is b for a, b in zip(before, after, strict=True))

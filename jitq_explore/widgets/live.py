@@ -6,6 +6,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jitq_explore.snapshots.recording import Recording
@@ -66,6 +67,20 @@ class LiveRun(Protocol):
     def requantized(self, key: str, qconfig: str) -> LiveRun:
         """A new run that has not begun, with that entry of the qconfig dict set by name."""
 
+    def changed(self, wish: Mapping[str, Any]) -> LiveRun:
+        """A new run that has not begun, with what the wish says: of one value, as in the ask
+        "what_if", or the number of a recommendation."""
+
+    def accept(self) -> object:
+        """Take what an interrupted calibration had seen."""
+
+    @property
+    def can_compare(self) -> bool:
+        """Whether there is a whole run, and data to measure its errors on."""
+
+    def compare(self) -> object:
+        """Measure the errors of every stage."""
+
     def watch(self, watcher: Watcher) -> None:
         """Tell the watcher how things go from now on; it is held weakly."""
 
@@ -112,12 +127,31 @@ class Runner:
         self._finished(problem, said.lines)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows: a run or, after a change was applied, that run against the one before
+    it."""
+
+    run: LiveRun
+    against: LiveRun | None = None
+
+    @property
+    def runs(self) -> tuple[LiveRun, ...]:
+        """Both, the one before first."""
+        return (self.run,) if self.against is None else (self.against, self.run)
+
+    @property
+    def recordings(self) -> tuple[Recording, ...]:
+        """What these have seen so far."""
+        return tuple(run.recording for run in self.runs)
+
+
 class Control:
     """A live run as a page drives it: actions come in, events go out.
 
-    `send` takes the events "progress" and "idle". `show` is called when the recording is another
-    one, with whether nothing runs any more: then it is the newest stage that matters. Both are
-    called in whatever thread runs the session.
+    `send` takes the events "progress" and "idle". `show` is called when a recording that is shown
+    is another one, with whether nothing runs any more: then it is the newest stage that matters.
+    Both are called in whatever thread runs the session.
     """
 
     def __init__(
@@ -128,18 +162,24 @@ class Control:
     ) -> None:
         self.send, self.show = send, show
         self.runner = Runner(self._finished)
-        self._watch(run)
+        self.earlier: list[Shown] = []
+        self._put(Shown(run))
+
+    @property
+    def run(self) -> LiveRun:
+        """The run that the buttons are about."""
+        return self.shown.run
 
     @property
     def is_busy(self) -> bool:
         """Whether a stage is running, here or in a cell."""
-        return self.runner.is_busy or self.run.is_busy
+        return self.runner.is_busy or self._runs_now.is_busy
 
     def do(self, message: Mapping[str, Any], stage: str) -> None:
         """Carry out a message of the page, which shows that stage; a refusal is sent as words."""
         try:
             if message.get("do") == "stop":
-                self._stop()
+                self.stop()
             else:
                 action = self._action(message, stage)
                 if self.is_busy:
@@ -149,6 +189,16 @@ class Control:
             self._say_idle(str(error))
             self.show(False)
 
+    def stop(self) -> None:
+        """End what is running."""
+        self.runner.is_to_stop = True
+        self._runs_now.stop()
+
+    def heard_stop(self) -> None:
+        """A stage begins: it may have been asked to end before it was there to be asked."""
+        if self.runner.is_to_stop:
+            self._runs_now.stop()
+
     def _action(self, message: Mapping[str, Any], stage: str) -> Callable[[], object]:
         run, name = self.run, message.get("do")
         if name == "requantize":
@@ -156,25 +206,65 @@ class Control:
             if not isinstance(key, str) or not isinstance(qconfig, str):
                 raise ValueError(f"requantize needs a key and the name of a qconfig; got {message}")
             return lambda: self._requantize(key, qconfig, stage)
-        actions = {"step": run.step, "run": run.run, "back": run.back}
+        if name == "apply":
+            wish = {key: message[key] for key in message if key != "do"}
+            return lambda: self._apply(wish)
+        actions = {
+            "step": run.step,
+            "run": run.run,
+            "back": run.back,
+            "accept": run.accept,
+            "compare": self._compare,
+            "earlier": self._earlier,
+            "alone": self._alone,
+        }
         if name not in actions:
-            valid = [*actions, "stop", "requantize"]
+            valid = [*actions, "stop", "requantize", "apply"]
             raise ValueError(f"unknown action {name!r} (must be one of {valid})")
         return actions[name]
-
-    def _stop(self) -> None:
-        self.runner.is_to_stop = True
-        self.run.stop()
 
     def _requantize(self, key: str, qconfig: str, stage: str) -> None:
         """Another run takes the place of this one, and comes as far as the stage that is shown."""
         run = self.run.requantized(key, qconfig)
-        self._watch(run)
+        self.earlier.append(self.shown)
+        self._put(Shown(run))
         if stage in run.to_come:
             run.run(until=stage)
 
+    def _apply(self, wish: Mapping[str, Any]) -> None:
+        """Another run, to its end; then it is shown against this one, which is shown until then."""
+        before = self.run
+        after = before.changed(wish)
+        self._watch(after)
+        try:
+            after.run()
+        finally:
+            self._watch(before)
+        self.earlier.append(self.shown)
+        self._put(Shown(after, before))
+
+    def _compare(self) -> None:
+        """Measure what is shown."""
+        for run in self.shown.runs:
+            self._watch(run)
+            run.compare()
+
+    def _earlier(self) -> None:
+        """Show what was shown before the last change."""
+        if not self.earlier:
+            raise RuntimeError("there is no earlier run: this is the one that it began with")
+        self._put(self.earlier.pop())
+
+    def _alone(self) -> None:
+        """Go on with the changed run alone."""
+        self._put(Shown(self.run))
+
+    def _put(self, shown: Shown) -> None:
+        self.shown = shown
+        self._watch(shown.run)
+
     def _watch(self, run: LiveRun) -> None:
-        self.run = run
+        self._runs_now = run
         # Of the run before nothing more is heard: nobody else keeps its reporter.
         self._reporter = _Reporter(self)
         run.watch(self._reporter)
@@ -200,9 +290,7 @@ class _Reporter:
         self._recording = _Seldom(0.5)
 
     def began(self, stage: str) -> None:
-        # Asked to stop before the thread had come as far as the session.
-        if self._control.runner.is_to_stop:
-            self._control.run.stop()
+        self._control.heard_stop()
         self._say_progress(stage, 0, None)
 
     def fed(self, stage: str, done: int, total: int | None) -> None:

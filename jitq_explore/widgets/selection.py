@@ -36,7 +36,8 @@ class Selection:
     `stage` is the chosen one (default: the first), `node` the node whose details are shown. `folds`
     are the paths of what is folded (None: what the drawing thinks best), `side` and `reach` as in
     `SIDES` and `REACHES`. `query` are the words looked for, `module` narrows tables to a module,
-    `tab` names what stands beneath the drawing. ValueError says what is wrong and what is valid.
+    `tab` names what stands beneath the drawing, `errors` says whether boxes have the colours of
+    what is lost in them. ValueError says what is wrong and what is valid.
     """
 
     stages: tuple[str, ...]
@@ -48,6 +49,7 @@ class Selection:
     query: str = ""
     module: str = ""
     tab: str = "details"
+    errors: bool = False
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -57,6 +59,7 @@ class Selection:
         _one_of(self.stages, "stage", self.stage)
         _one_of(SIDES, "side", self.side)
         _one_of(REACHES, "reach", self.reach)
+        _one_of((False, True), "errors", self.errors)
         if self.node is not None:
             _one_of(self.stages, "stage of the node", self.node.stage)
 
@@ -165,6 +168,10 @@ class Selection:
         """With what is further from any change made faint: one of `REACHES`."""
         return replace(self, reach=reach)
 
+    def colour(self, errors: bool = True) -> Selection:
+        """With the boxes coloured by what is lost in them, or as ever."""
+        return replace(self, errors=errors)
+
     def search(self, words: str) -> Selection:
         """With what is found by these words marked; spaces around them do not count."""
         return replace(self, query=words.strip())
@@ -191,6 +198,7 @@ class Selection:
             "query": self.query,
             "module": self.module,
             "tab": self.tab,
+            "errors": self.errors,
         }
 
     @classmethod

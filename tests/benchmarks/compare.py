@@ -1,65 +1,137 @@
-"""What `jq.compare` costs on a deep net: time in forward passes of the prepared model, and memory.
+"""What `jq.compare` costs, against forward passes of the prepared model.
 
-python tests/benchmarks/compare.py [DEPTH]
+    python tests/benchmarks/compare.py [18 | 50 | 152 | 304] ...
+
+Each figure is measured in a fresh process; the measurements are interleaved, and the best of three
+counts. CPU seconds of one thread, since the machine may be busy; one batch of 8. A forward pass of
+the prepared model is taken in three ways:
+
+first   as a user runs it the first time: TorchScript profiles and compiles in the first two calls
+plain   the same without that (`torch.jit.optimized_execution(False)`), as calibration runs it
+warm    after eight calls, everything compiled
+
+and `compare` the first time (the graphs are matched then) and again. Printed are the ratios, and by
+how much the process grows with one batch and with eight (peak resident size).
 """
 
 from __future__ import annotations
 
-import resource
+import argparse
+import json
+import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from generated import images, scripted_resnet
-from torch.ao.quantization import get_default_qconfig
+from record import best, cpu_of, peak_megabytes
 
-import jitq_explore as jq
-
-sys.path.append(str(Path(__file__).parent.parent))
-from runs import calibrate
+ROUNDS = 3
+DEPTHS = (18, 50, 152, 304)
+SIDES = ("forward", "plain", "compare", "compare eight")
 
 
-def fastest(run: Callable[[], object], times: int) -> float:
-    """Seconds of the fastest of several runs: the noise of a shared machine only adds."""
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - start)
-    return min(found)
+def session_and_batch(depth: int):
+    from generated import images, scripted_resnet
+    from runs import calibrate
+    from torch.ao.quantization import get_default_qconfig
 
+    import jitq_explore as jq
 
-def main(depth: int) -> None:
-    warnings.simplefilter("ignore")
-    batch = images(1)[0]
+    (batch,) = images(1)
     qconfig = {"": get_default_qconfig("fbgemm")}
-    model = scripted_resnet(depth)
-    session = jq.Session.static(model, qconfig, calibrate, [[(batch,), (batch,)]])
-    session.run("calibrate")
-    # Clones of what the session made; stock torch, its profiling runs left out.
-    other = jq.Session.static(model, qconfig, calibrate, [[(batch,)]])
-    other.run("insert_observers")
-    prepared = other.module
+    calls = [[(batch,)]]
+    return jq.Session.static(
+        scripted_resnet(depth), qconfig, calibrate, calls, progress=False
+    ), batch
+
+
+def measure_forward(depth: int) -> dict[str, float]:
+    import torch
+
+    session, batch = session_and_batch(depth)
+    session.run(until="insert_observers")
+    prepared = session.module
     with torch.no_grad():
-        passes = [fastest(lambda: prepared(batch), 1) for _ in range(8)]
-    one = min(passes)
+        passes = [cpu_of(lambda: prepared(batch)) for _ in range(12)]
+    return {"first": sum(passes[:2]) / 2, "warm": min(passes[8:])}
+
+
+def measure_plain(depth: int) -> dict[str, float]:
+    import torch
+
+    session, batch = session_and_batch(depth)
+    session.run(until="insert_observers")
+    prepared = session.module
+    with torch.no_grad(), torch.jit.optimized_execution(False):
+        return {"plain": min(cpu_of(lambda: prepared(batch)) for _ in range(3))}
+
+
+def measure_compare(depth: int) -> dict[str, float]:
+    import jitq_explore as jq
+
+    session, batch = session_and_batch(depth)
     session.run()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    first = fastest(lambda: jq.compare(session, batch), 1)
-    later = fastest(lambda: jq.compare(session, batch), 3)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    eight = fastest(lambda: jq.compare(session, [batch] * 8), 1)
-    print(f"{depth} layers, batches of {len(batch)}, {torch.get_num_threads()} thread(s)")
-    print(f"forward passes of the prepared model: {', '.join(f'{p:.2f}' for p in passes)} s")
-    print(f"the first six of them: {sum(passes[:6]):.2f} s")
-    print(f"compare, the first time: {first:.2f} s, {first / one:.1f} forward passes")
-    print(f"compare again: {later:.2f} s, {later / one:.1f} forward passes")
-    print(f"each further batch: {(eight - later) / 7:.2f} s")
-    print(f"peak memory grew by {grown:.0f} MB")
+    before = peak_megabytes()
+    first = cpu_of(lambda: jq.compare(session, batch))
+    grown = peak_megabytes() - before
+    return {
+        "first": first,
+        "again": min(cpu_of(lambda: jq.compare(session, batch)) for _ in range(3)),
+        "grown": grown,
+    }
+
+
+def measure_compare_eight(depth: int) -> dict[str, float]:
+    import jitq_explore as jq
+
+    session, batch = session_and_batch(depth)
+    session.run()
+    before = peak_megabytes()
+    jq.compare(session, (batch for _ in range(8)))
+    return {"grown": peak_megabytes() - before}
+
+
+def in_fresh_process(side: str, depth: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--measure", side, str(depth)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def report(depth: int) -> None:
+    runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    for _ in range(ROUNDS):
+        for side in SIDES:
+            runs[side].append(in_fresh_process(side, depth))
+    forward, compared = best(runs["forward"]), best(runs["compare"])
+    passes = {**forward, **best(runs["plain"])}
+    eight = best(runs["compare eight"])
+    print(f"{depth} layers, one batch of 8")
+    print("  forward pass " + ", ".join(f"{how} {t:.2f} s" for how, t in passes.items()))
+    for when in ("first", "again"):
+        ratios = ", ".join(f"{compared[when] / t:.1f} {how}" for how, t in passes.items())
+        print(f"  compare {when}  {compared[when]:.2f} s: {ratios} passes   (at most 6)")
+    print(f"  grown by {compared['grown']:.0f} MB, with eight batches by {eight['grown']:.0f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("depths", nargs="*", type=int, default=[152], help=f"of {DEPTHS}")
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        import torch
+
+        warnings.simplefilter("ignore")
+        torch.set_num_threads(1)
+        side, depth = options.measure
+        print(json.dumps(globals()[f"measure_{side.replace(' ', '_')}"](int(depth))))
+        return
+    for depth in options.depths:
+        if depth not in DEPTHS:
+            parser.error(f"unknown depth {depth} (must be one of {DEPTHS})")
+        report(depth)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 152)
+    sys.path[:0] = map(str, (Path(__file__).parent, Path(__file__).parents[1]))
+    main()

@@ -108,6 +108,7 @@ def test_modules_fold_and_unfold(explorer):
     explorer.get_by_role("button", name="Fold all", exact=True).click()
     expect(boxes(explorer)).not_to_have_count(count)
     folded = boxes(explorer).count()
+    explorer.get_by_role("button", name="Fit").click()
     boxes(explorer, re.compile("nodes")).first.dblclick()
     expect(boxes(explorer)).not_to_have_count(folded)
     explorer.get_by_role("button", name="Unfold all").click()

@@ -119,6 +119,23 @@ def test_a_node_selects_its_row_and_a_row_its_node(page):
     expect(rows.last).to_have_class(re.compile("jitq-here"))
 
 
+def test_a_mark_selects_its_node_and_a_node_its_mark(page):
+    page.tab.locator("button.jitq-card", has_text="calibrate").click()
+    page.tab.get_by_role("tab", name="Ranges").click()
+    marks = page.tab.locator(".jitq-spot")
+    marks.nth(2).focus()
+    page.tab.keyboard.press("ArrowRight")
+    page.tab.keyboard.press("Enter")
+    expect(marks.nth(3)).to_have_attribute("aria-pressed", "true")
+    expect(page.details).to_contain_text("observe")
+    expect(page.tab.get_by_role("img", name="Histogram of activation")).to_be_visible()
+    page.tab.get_by_role("tab", name="Observers").click()
+    page.tab.locator("tr.jitq-row").last.click()
+    page.tab.get_by_role("tab", name="Ranges").click()
+    expect(marks.nth(3)).to_have_attribute("aria-pressed", "false")
+    expect(page.tab.locator(".jitq-spot.jitq-here").first).to_be_attached()
+
+
 def test_modules_fold_and_unfold(page):
     count = page.boxes().count()
     page.button("Fold all").click()

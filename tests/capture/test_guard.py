@@ -22,6 +22,7 @@ from crashing_nets import (
     DifferentMethods,
     Encoder,
     NeverCalled,
+    Relus,
     batch,
     make,
     scripted,
@@ -238,6 +239,15 @@ def test_the_error_can_be_sent_to_another_process():
     assert (str(copy), copy.modules, copy.hazards) == (
         str(caught.value), caught.value.modules, caught.value.hazards,
     )  # fmt: skip
+
+
+def test_trials_of_the_guard_are_not_heard_in_a_deep_recording():
+    def events(model):
+        run = session(model, "static", batch(Relus), deep=True)
+        run.run(until="insert_observers")
+        return [(step.name, len(step.events)) for step in run.recording["insert_observers"].steps]
+
+    assert events(scripted(Relus)) == events(without_sharing(Relus)) != []
 
 
 class Block(nn.Module):

@@ -1,78 +1,25 @@
-"""`jq.compare`: its numbers against hooks on the eager model and torch's own runs; planted faults."""
+"""`jq.compare`: its numbers against hooks on the eager model and torch's own runs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from distinct_nets import InvertedResidual, distinct_net
-from nets import NETS, TwoInputs
+from distinct_nets import distinct_net
+from nets import HOWS, NETS
 from runs import FBGEMM, calibrate, session
+from six_nets import CASES, SIX, Batches, six_net
 from torch import Tensor, nn
-from torch.ao.quantization import (
-    MinMaxObserver,
-    QConfig,
-    default_weight_observer,
-)
+from torch.ao.quantization import default_dynamic_qconfig
 
 import jitq_explore as jq
-from jitq_explore.capture import numerics
-from jitq_explore.demo import DigitsNet
+from jitq_explore.capture import held_values
+from jitq_explore.capture.replay import Call
 
-
-class BranchOfTwo(nn.Module):
-    """x: (N, 6), y: (N, 5) -> (N, 4); which layer is used depends on the data."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sum = TwoInputs()
-        self.positive = nn.Linear(4, 4)
-        self.negative = nn.Linear(4, 4)
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        z = self.sum(x, y)
-        if float(z.sum()) > 0:
-            return torch.relu(self.positive(z))
-        return self.negative(z)
-
-
-def of_spec(name: str) -> Callable[[], tuple[nn.Module, list[tuple[Any, ...]]]]:
-    return lambda: (NETS[name].make(), NETS[name].inputs(3))
-
-
-def made(make: Callable[[], nn.Module], *shapes: tuple[int, ...]):
-    def net() -> tuple[nn.Module, list[tuple[Any, ...]]]:
-        with torch.random.fork_rng():
-            torch.manual_seed(3)
-            batches = [tuple(torch.randn(shape) for shape in shapes) for _ in range(3)]
-            return make().eval(), batches
-
-    return net
-
-
-SIX = {
-    "digits": made(DigitsNet, (4, 1, 8, 8)),
-    "residual": of_spec("residual"),
-    "inverted": made(lambda: InvertedResidual(2), (2, 3, 8, 8)),
-    "transformer": of_spec("transformer_block"),
-    "lstm": of_spec("lstm"),
-    "branch": made(BranchOfTwo, (3, 6), (3, 5)),
-}
-CASES = [
-    (net, how)
-    for net in SIX
-    for how in ("scripted", "traced")
-    if (net, how) != ("branch", "traced")
-]
 IN_A_BRANCH = {"positive", "negative"}
 HOOKED = (nn.Conv2d, nn.BatchNorm2d, nn.Linear, nn.LayerNorm, nn.LSTM)
-
-
-def torchscript(model: nn.Module, how: str, batch: tuple[Any, ...]) -> torch.jit.ScriptModule:
-    return torch.jit.script(model) if how == "scripted" else torch.jit.trace(model, batch)
 
 
 def hooked(model: nn.Module, batches: list[tuple[Any, ...]]) -> dict[str, list[Tensor]]:
@@ -139,10 +86,22 @@ def sqnr(x: list[Tensor], y: list[Tensor]) -> float:
     return math.inf if noise == 0 else 20 * math.log10(float(one.norm()) / noise)
 
 
-@pytest.mark.parametrize(("net", "how"), CASES)
-def test_every_sqnr_is_that_of_hooks_on_the_eager_model(net, how):
-    model, batches = SIX[net]()
-    run = jq.Session.static(torchscript(model, how, batches[0]), {"": FBGEMM}, calibrate, [batches])
+def six_session(net: str, how: str, mode: str) -> tuple[nn.Module, jq.Session, Batches]:
+    model, scripted, batches = six_net(net, how)
+    if mode == "dynamic":
+        return model, jq.Session.dynamic(scripted, {"": default_dynamic_qconfig}), batches
+    return model, jq.Session.static(scripted, {"": FBGEMM}, calibrate, [batches]), batches
+
+
+@pytest.mark.parametrize(
+    ("net", "how", "mode"),
+    [
+        *((net, how, "static") for net, how in CASES),
+        *(("lstm", how, "dynamic") for how in HOWS),
+    ],
+)
+def test_every_sqnr_is_that_of_hooks_on_the_eager_model(net, how, mode):
+    model, run, batches = six_session(net, how, mode)
     run.run()
     comparison = jq.compare(run, batches)
     assert run.recording.numerics is comparison
@@ -172,94 +131,15 @@ def test_every_sqnr_is_that_of_hooks_on_the_eager_model(net, how):
     assert comparison.output_sqnr() == pytest.approx(want, abs=0.1)
 
 
-class Chain(nn.Module):
-    """x: (N, 6) -> (N, 4)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(6, 16)
-        self.fc2 = nn.Linear(16, 16)
-        self.fc3 = nn.Linear(16, 16)
-        self.fc4 = nn.Linear(16, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.fc1(x))
-        x = torch.tanh(self.fc2(x))
-        x = torch.relu(self.fc3(x))
-        return self.fc4(x)
-
-
-def outlier_channel(model: Chain) -> None:
-    """Undone by the next layer: the float model computes what it did."""
-    with torch.no_grad():
-        model.fc3.weight[3] *= 300
-        model.fc3.bias[3] = 100
-        model.fc4.weight[:, 3] /= 300
-
-
-def large_row(model: Chain) -> None:
-    with torch.no_grad():
-        model.fc1.weight[2] *= 1000
-        model.fc2.weight[:, 2] /= 1000
-
-
-def nothing(model: Chain) -> None:
-    """No fault."""
-
-
-def spoiling(model: Any, batches: list[tuple[Tensor]]) -> None:
-    """One batch in which the second layer gives far more than in all others."""
-    for number, batch in enumerate(batches):
-        far = 200.0 if number == 2 else 0.0
-        with torch.no_grad():
-            model.fc2.bias.add_(far)
-            model(*batch)
-            model.fc2.bias.sub_(far)
-
-
-PER_TENSOR = QConfig(
-    activation=MinMaxObserver.with_args(dtype=torch.quint8), weight=default_weight_observer
-)
-
-
-def chain_session(
-    plant: Callable[[Chain], None], qconfig: QConfig, run_fn: Callable[..., None] = calibrate
-) -> tuple[jq.Session, list[tuple[Tensor]]]:
-    torch.manual_seed(5)
-    model = Chain().eval()
-    plant(model)
-    batches = [(torch.randn(16, 6),) for _ in range(4)]
-    return jq.Session.static(torch.jit.script(model), {"": qconfig}, run_fn, [batches]), batches
-
-
-@pytest.mark.parametrize(
-    ("plant", "qconfig", "run_fn", "module"),
-    [
-        (outlier_channel, FBGEMM, calibrate, "fc3"),
-        (large_row, PER_TENSOR, calibrate, "fc1"),
-        (nothing, PER_TENSOR, spoiling, "fc2"),
-    ],
-)
-def test_the_guilty_op_is_first(plant, qconfig, run_fn, module):
-    run, batches = chain_session(plant, qconfig, run_fn)
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+def test_an_lstm_stays_float_whatever_the_mode(mode):
+    """TorchScript quantizes the linear layer behind it, and that is all the error."""
+    _, run, batches = six_session("lstm", "scripted", mode)
     run.run()
-    first, second = jq.compare(run, batches).rank()[:2]
-    assert first.module == module
-    lower = [min(row.own_sqnr, row.own_channel_sqnr) for row in (first, second)]
-    assert lower[0] < lower[1] - 3
-
-
-def test_a_saturating_activation_is_first():
-    run, batches = chain_session(nothing, PER_TENSOR)
-    run.run(until="calibrate")
-    graph = run.recording.last.graph()
-    relu = next(graph.find("aten::relu"))
-    (observer,) = [n for n in graph.consumers[relu.outputs[0]] if n.is_observer]
-    run._module._c.getattr(str(observer.attributes["observer"])).getattr("max_val").mul_(0.2)
-    run.run()
-    first, second = jq.compare(run, batches).rank()[:2]
-    assert first.module == "fc1"
-    assert first.saturated > 0.1 > second.saturated
+    rows = {row.kind: row for row in jq.compare(run, batches).at("dce")}
+    kernel = "quantized::linear" if mode == "static" else "quantized::linear_dynamic"
+    assert rows["aten::lstm"].sqnr == math.inf
+    assert 20 < rows[kernel].own_sqnr < 60
 
 
 def test_another_branch_is_reported_and_not_averaged_over():
@@ -337,8 +217,9 @@ def test_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "error", "message"),
     [
-        (None, TypeError, "must be a tensor or a tuple"),
-        ({"x": 1}, TypeError, "got dict"),
+        (None, TypeError, "must be one batch .*got NoneType"),
+        ({"x": 1}, TypeError, "batch 0: argument 'x' must be a tensor"),
+        ({"y": torch.zeros(3, 6)}, ValueError, "an argument 'y' that the model does not take"),
         ([], ValueError, "no inputs"),
         (
             (torch.zeros(3, 6), torch.zeros(3)),
@@ -374,20 +255,60 @@ def test_stages_that_cannot_be_compared():
         jq.compare(on_device, torch.zeros(3, 6), "quant_finalize_method")
 
 
+class StopAfterTwo:
+    """Watches a session, and stops it."""
+
+    def __init__(self, run: jq.Session) -> None:
+        self.run, self.heard = run, []
+        run.watch(self)
+
+    def began(self, stage: str) -> None:
+        self.heard.append(stage)
+
+    def fed(self, stage: str, done: int, total: int | None) -> None:
+        self.heard.append((done, total))
+        if done == 2:
+            self.run.stop()
+
+    def ended(self) -> None:
+        self.heard.append("ended")
+
+    def rested(self) -> None:
+        self.heard.append("rested")
+
+
+def test_stopped_what_was_measured_counts():
+    run = session("mlp")
+    run.run()
+    watcher = StopAfterTwo(run)
+    found = jq.compare(run, NETS["mlp"].inputs(5))
+    assert found.batches == run.recording.numerics.batches == 2
+    assert watcher.heard == ["compare", (1, 5), (2, 5), "ended", "rested"]
+
+
+def test_arguments_may_be_given_by_name():
+    run = session("two_inputs")
+    run.run()
+    batches = NETS["two_inputs"].inputs(2)
+    names = [arg.name for arg in run.module.forward.schema.arguments[1:]]
+    named = [Call((), dict(zip(names, batch, strict=True))) for batch in batches]
+    assert jq.compare(run, named) == jq.compare(run, batches)
+
+
 def _is_batch(value: object) -> bool:
     return isinstance(value, Tensor) and value.dim() == 4 and value.shape[0] == 2
 
 
 def test_no_more_is_held_in_a_deeper_net(monkeypatch):
     held: dict[str, int] = {}
-    put = numerics._Values.put
+    put = held_values.HeldValues.put
 
     def counted(self: Any, *args: Any) -> None:
         put(self, *args)
         batches = [v for f in self.held.values() for v in f.values() if _is_batch(v)]
         held["most"] = max(held.get("most", 0), len(batches))
 
-    monkeypatch.setattr(numerics._Values, "put", counted)
+    monkeypatch.setattr(held_values.HeldValues, "put", counted)
     most = []
     for depth in (2, 8):
         held.clear()

@@ -7,6 +7,7 @@ import torch
 from distinct_nets import distinct_net
 from nets import NETS, torchscript
 from runs import FBGEMM, calibrate
+from six_nets import CASES, six_net
 from torch.ao.quantization import (
     MinMaxObserver,
     QConfig,
@@ -103,3 +104,49 @@ def test_qparams_are_exactly_those_in_the_graph(net, how, qconfig):
         (table.kind.str.contains("quantize_per")) & (table.observer != "")
     ].itertuples():
         assert row.scale == observers.scale[row.observer]
+
+
+def requantizers(block):
+    """Scale and zero point of every op of the final graph that makes a quantized value."""
+    for node in block.nodes():
+        *_, scale, point = (None, None, *node.inputs())
+        if node.kind() == "aten::quantize_per_tensor":
+            scale, point = list(node.inputs())[1:3]
+        elif not node.kind().startswith("quantized::") or str(scale.type()) != "float":
+            scale = None
+        if scale is not None:
+            yield scale.toIValue(), point.toIValue()
+        for inner in node.blocks():
+            yield from requantizers(inner)
+
+
+def packed_weights(block, module):
+    """Scales and zero points of the weights that the final graph fetches, as the kernels have
+    them."""
+    for node in block.nodes():
+        if node.kind() == "prim::GetAttr" and "packed_weight" in node.s("name"):
+            weight, _ = module.getattr(node.s("name")).unpack()
+            yield (
+                tuple(weight.q_per_channel_scales().tolist()),
+                tuple(weight.q_per_channel_zero_points().tolist()),
+            )
+        for inner in node.blocks():
+            yield from packed_weights(inner, module)
+
+
+@pytest.mark.parametrize(("net", "how"), CASES)
+def test_qparams_are_exactly_those_of_the_final_kernels(net, how):
+    _, model, batches = six_net(net, how)
+    run = jq.Session.static(model, {"": FBGEMM}, calibrate, [batches])
+    nodes = quant_nodes(run.run())
+    graph = run.module._c._get_method("forward").graph
+    told = {
+        (*node.scale, *node.zero_point)
+        for node in nodes
+        if node.role == "quantize" and node.fate.startswith(("kept", "fused into quantized::"))
+    }
+    assert told == set(requantizers(graph))
+    assert told
+    packed = [(node.scale, node.zero_point) for node in nodes if node.role == "prepack"]
+    assert packed == list(packed_weights(graph, run.module._c))
+    assert packed

@@ -9,6 +9,7 @@ import pytest
 import torch
 from runs import session
 from torch.ao.quantization import (
+    FixedQParamsObserver,
     HistogramObserver,
     MinMaxObserver,
     MovingAverageMinMaxObserver,
@@ -16,6 +17,7 @@ from torch.ao.quantization import (
     default_per_channel_weight_observer,
     default_weight_observer,
 )
+from torch.nn.utils import fuse_conv_bn_eval
 
 import jitq_explore as jq
 from jitq_explore import demo
@@ -55,19 +57,22 @@ def digits_values(place: int) -> list[torch.Tensor]:
     return values_at(run, readings(run, "activation")[place])
 
 
-def fake_quantized(value: torch.Tensor, reading: ObserverReading) -> torch.Tensor:
-    ends = reading.quant_min, reading.quant_max
+def rounded(value: torch.Tensor, reading: ObserverReading) -> torch.Tensor:
+    """As torch's own kernels do it."""
+    dtype = getattr(torch, reading.dtype)
     if len(reading.scale) == 1:
         point = int(reading.zero_point[0])
-        return torch.fake_quantize_per_tensor_affine(value, reading.scale[0], point, *ends)
-    points = torch.tensor(reading.zero_point, dtype=torch.int32)
-    scales = torch.tensor(reading.scale)
-    return torch.fake_quantize_per_channel_affine(value, scales, points, reading.axis, *ends)
+        quantized = torch.quantize_per_tensor(value, reading.scale[0], point, dtype)
+    else:
+        points = torch.tensor(reading.zero_point, dtype=torch.int32)
+        scales = torch.tensor(reading.scale)
+        quantized = torch.quantize_per_channel(value, scales, points, reading.axis, dtype)
+    return quantized.dequantize()
 
 
 def measured(values: list[torch.Tensor], reading: ObserverReading) -> float:
     whole = torch.cat(values)
-    return 20 * math.log10(whole.norm() / (whole - fake_quantized(whole, reading)).norm())
+    return 20 * math.log10(whole.norm() / (whole - rounded(whole, reading)).norm())
 
 
 def readings(run: jq.Session, role: str):
@@ -86,6 +91,54 @@ def test_another_observer_is_predicted_within_a_decibel(recorded, asked):
         assert found.present.sqnr == pytest.approx(measured(values, seen.reading), abs=1)
         assert found.predicted.sqnr == pytest.approx(measured(values, expected.reading), abs=1)
         assert found.predicted.scale[0] == pytest.approx(expected.reading.scale[0], rel=0.01)
+
+
+STEP = 1 / 128
+"""Of weights that int8 holds exactly, so that all of an op's own error is its result's rounding."""
+
+
+@functools.cache
+def digits_on_a_grid(observer: str) -> jq.Session:
+    pytest.importorskip("sklearn")
+    model = demo.train(demo.digits().train)
+    for holder, conv, norm in (
+        (model, "conv", "bn"),
+        (model.block, "conv1", "bn1"),
+        (model.block, "conv2", "bn2"),
+    ):
+        fused = fuse_conv_bn_eval(getattr(holder, conv), getattr(holder, norm))
+        setattr(holder, conv, fused)
+        setattr(holder, norm, torch.nn.Identity())
+    with torch.no_grad():
+        for layer in (model.conv, model.block.conv1, model.block.conv2, model.fc):
+            layer.weight.copy_((layer.weight / STEP).round().clamp(-128, 127) * STEP)
+    exact = FixedQParamsObserver.with_args(
+        scale=STEP, zero_point=0, dtype=torch.qint8, quant_min=-128, quant_max=127
+    )
+    qconfig = QConfig(OBSERVERS[observer].with_args(reduce_range=True), exact)
+    run = jq.Session.static(
+        torch.jit.script(model), {"": qconfig}, demo.calibrate, [demo.digits().calibration],
+        histograms=True, progress=False,
+    )  # fmt: skip
+    run.run()
+    jq.compare(run, [images for images, _ in demo.digits().calibration])
+    return run
+
+
+ROUNDING = {
+    "aten::quantize_per_tensor", "quantized::conv2d", "quantized::conv2d_relu",
+    "quantized::add_relu", "quantized::linear",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", OBSERVERS)
+@pytest.mark.parametrize("recorded", OBSERVERS)
+def test_compare_measures_what_was_predicted(recorded, asked):
+    run, other = digits_on_a_grid(recorded), digits_on_a_grid(asked)
+    rows = [row for row in other.recording.numerics.at("dce") if row.kind in ROUNDING]
+    for seen, row in zip(readings(run, "activation"), rows, strict=True):
+        found = jq.what_if(run.recording, seen.reading.path, observer=asked)
+        assert found.predicted.sqnr == pytest.approx(row.own_sqnr, abs=1), row.float_kinds
 
 
 def test_weights_per_channel_are_predicted_within_a_decibel():
@@ -112,7 +165,7 @@ def test_a_per_channel_weight_can_be_put_back_on_one_scale():
 def test_what_was_asked_can_be_applied():
     run = digits("Histogram")
     seen = readings(run, "activation")[1]
-    found = jq.what_if(run.recording, seen.reading.path, low=-0.5, high=1.5)
+    found = jq.what_if(run.recording, seen.reading.path, low=-0.5, high=1.5, dtype="quint8")
     after = run.with_change(found.change)
     after.run(until="calibrate")
     reading = readings(after, "activation")[1].reading

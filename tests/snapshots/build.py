@@ -10,6 +10,8 @@ from jitq_explore.snapshots.graph import Attribute, Block, Graph, Node, TensorSu
 from jitq_explore.snapshots.modules import AttributeState, ModuleState, TensorStats
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageError, StageRecord
+from jitq_explore.snapshots.rules import FusionRule
+from jitq_explore.snapshots.steps import Event, Step, StepGraph
 
 NAN, INF = float("nan"), float("inf")
 
@@ -87,6 +89,13 @@ def reading(counts: tuple[float, ...] = (0.0, 3.0, 1.5)) -> ObserverReading:
     )  # fmt: skip
 
 
+def inner_steps() -> tuple[Step, ...]:
+    """Two steps, of which the second begins where the first ends."""
+    before, after = (StepGraph(("graph():", f"  {k}", "  return ()")) for k in range(2))
+    event = Event("fused", "made é\0\ud800", ("x", "y"), "conv", "because")
+    return (Step("fuse", "one", (event,), before, after, "a → b"), Step("rest", "", (), after))
+
+
 def typical() -> Recording:
     """Four snapshots with a bit of everything; most of each is the one before."""
     stats = TensorStats("float32", (2, 3), 24, 1.5, 0, 0, "c0ffee", (1.5, 0.1))
@@ -108,7 +117,7 @@ def typical() -> Recording:
     calibrated = snapshot(branch(), modules=modules, observers=(reading(),))
     made = recording(given, folded, folded, calibrated)
     failed = StageRecord(
-        "dce", calibrated, calibrated, 0.0, StageError("RuntimeError", "no"), steps=made.stages[:1]
+        "dce", calibrated, calibrated, 0.0, StageError("RuntimeError", "no"), steps=inner_steps()
     )
     return Recording(
         made.mode,
@@ -119,6 +128,7 @@ def typical() -> Recording:
         "2.13.0",
         "x86",
         seed=0,
+        rules=(FusionRule("a → b", "graph():", "", "static", "c0ffee"),),
     )
 
 

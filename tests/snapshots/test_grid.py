@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from jitq_explore.snapshots.grid import Grid
+from jitq_explore.snapshots.grid import Grid, coarser
 from jitq_explore.snapshots.modules import TensorStats
 from jitq_explore.snapshots.observers import Histogram
 from jitq_explore.snapshots.what_if import predict, rate, rate_weight
@@ -81,3 +81,11 @@ def test_a_weights_sqnr_from_the_magnitudes_of_its_rows(factor, per_channel):
     each = grids if per_channel else grids * len(weight)
     got = np.stack([rounded(row, grid) for row, grid in zip(weight, each, strict=True)])
     assert rate_weight(stats, grids).sqnr == pytest.approx(sqnr(weight, got), abs=0.3)
+
+
+@pytest.mark.parametrize("bins", [1, 100, 2048, 2053])
+def test_a_coarser_histogram_counts_the_same(bins):
+    found = coarser(tuple(map(float, range(bins))))
+    assert sum(found) == sum(range(bins))
+    assert bins % len(found) == 0
+    assert len(found) <= 256

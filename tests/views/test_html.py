@@ -93,7 +93,7 @@ def test_every_answer_is_in_it(tmp_path, net):
         ("table", {"name": tab["name"]}) for tab in answers.answer("run", {})["tabs"]
     ]
     for stage in ("input", *recording.names):
-        asks += [(kind, {"stage": stage}) for kind in ("nodes", "links")]
+        asks += [(kind, {"stage": stage}) for kind in ("nodes", "links", "errors")]
         asks += [("text", {"stage": stage, "what": what}) for what in ("ir", "code")]
         sides = ("union", "before", "after")
         asks += [("drawing", {"stage": stage, "folds": None, "side": side}) for side in sides]

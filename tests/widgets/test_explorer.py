@@ -14,7 +14,7 @@ import pytest
 import torch
 from nets import NETS, torchscript
 from runs import FBGEMM, recorded, session
-from torch.ao.quantization import default_dynamic_qconfig
+from torch.ao.quantization import default_dynamic_qconfig, default_qconfig
 
 import jitq_explore as jq
 from jitq_explore.snapshots.recording import StageError
@@ -209,7 +209,7 @@ def test_the_last_stage_is_taken_back(live):
 @pytest.mark.parametrize(
     ("message", "problem"),
     [
-        ({"do": "fly"}, r"unknown action 'fly' (must be one of ['step', 'run', 'back', 'stop'"),
+        ({"do": "fly"}, r"unknown action 'fly' (must be one of ['step', 'run', 'back', 'accept'"),
         ({"do": "requantize", "key": "fc1"}, "needs a key and the name of a qconfig"),
         ({"do": "requantize", "key": "fc1", "qconfig": "x"}, "must be one of x86, fbgemm"),
     ],
@@ -397,6 +397,114 @@ def test_a_key_that_names_no_module_is_warned_of(live):
     live.set_state(stage="input")
     (said,) = live.do("requantize", key="fc9", qconfig="none")["said"]
     assert "'fc9' (closest: 'fc" in said
+
+
+# Measuring, trying ---------------------------------------------------------------------------------
+
+
+def with_histograms() -> Page:
+    page = Page(jq.explore(session("mlp", histograms=True)))
+    page.do("run")
+    return page
+
+
+def a_value(page, role="activation") -> str:
+    table = jq.observer_table(page.explorer.recording)
+    return table[table["role"] == role]["observer"].iloc[0]
+
+
+def test_a_whole_run_is_measured_on_its_calibration_data(live):
+    assert not live.ask("run")["canCompare"]
+    live.do("run")
+    assert live.ask("run")["canCompare"]
+    live.set_state(stage="calibrate")
+    assert live.do("compare") == IDLE
+    assert ("compare", 2, 2) in [
+        (event["stage"], event["done"], event["total"]) for event in live.events("progress")
+    ]
+    assert live.ask("run")["measured"]
+    assert live.explorer.recording.numerics.batches == 2
+    assert live.ask("table", name="numerics")["rows"]
+    assert live.explorer.selection.stage == "calibrate"
+
+
+def test_an_interrupted_calibration_is_accepted(slow):
+    page, calibrate = slow
+    page.say(do="stop")
+    calibrate.go.set()
+    page.wait()
+    assert page.ask("run")["stages"][-1]["canAccept"]
+    assert page.do("accept") == IDLE
+    assert not page.ask("run")["stages"][-1]["canAccept"]
+    assert page.do("run") == IDLE
+    assert page.stages == ("input", *STATIC)
+
+
+def test_a_change_is_applied_and_shown_against_the_run_before():
+    page = with_histograms()
+    first = page.explorer.session
+    assert page.do("apply", value=a_value(page), observer="MinMax") == IDLE
+    run = page.ask("run")
+    assert (run["runs"], run["live"], run["earlier"]) == (["before", "changed"], True, 1)
+    assert page.explorer.session is not first
+    assert page.explorer.recording is first.recording
+    assert page.explorer.session.recording.names == STATIC
+    assert page.do("compare") == IDLE
+    assert "before" in json.dumps(page.ask("table", name="numerics")["columns"])
+
+    assert page.do("alone") == IDLE
+    assert page.ask("run")["runs"] is None
+    assert page.explorer.recording is page.explorer.session.recording
+    assert page.do("earlier") == IDLE
+    assert page.explorer.session is first
+    assert "no earlier run" in page.do("earlier")["problem"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "problem"),
+    [
+        ({"value": "nope"}, "unknown value 'nope'"),
+        ({"value": 3}, "must be the path of an observer"),
+        ({"observer": "Best"}, "unknown observer 'Best'"),
+        ({"low": "a"}, "low must be a number"),
+        ({"per_channel": 1}, "per_channel must be true or false"),
+        ({"nope": 1}, "unknown wish 'nope'"),
+        ({"recommended": 99}, "unknown recommendation 99"),
+    ],
+)
+def test_a_change_that_cannot_be_leaves_the_run_as_it_is(wish, problem):
+    page = with_histograms()
+    first = page.explorer.session
+    assert problem in page.do("apply", **{"value": a_value(page), **wish})["problem"]
+    assert page.explorer.session is first
+    assert page.ask("run")["earlier"] == 0
+
+
+def test_what_is_recommended_is_tried():
+    def spoiling(model, batches):
+        for number, (x,) in enumerate(batches):
+            model(x * 50 if number == 1 else x)
+
+    spec = NETS["mlp"]
+    model = torchscript(spec, "scripted")
+    run = jq.Session.static(
+        model, {"": default_qconfig}, spoiling, [spec.inputs(6)], histograms=True
+    )
+    page = Page(jq.explore(run))
+    page.do("run")
+    (first, *_) = page.ask("table", name="recommendations")["rows"]
+    assert "batch 2 of 6" in json.dumps(first["cells"])
+    assert page.do("apply", recommended=0) == IDLE
+    assert page.ask("run")["runs"] == ["before", "changed"]
+
+
+def test_after_requantizing_there_is_a_way_back(live):
+    live.do("run")
+    first = live.explorer.session
+    live.do("requantize", key="fc1", qconfig="none")
+    assert live.ask("run")["earlier"] == 1
+    live.do("earlier")
+    assert live.explorer.session is first
 
 
 # Other runs, other homes --------------------------------------------------------------------------

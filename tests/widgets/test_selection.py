@@ -99,13 +99,13 @@ def test_other_stages():
 def test_it_is_the_pages_state_and_back():
     selection = (
         START.choose("observe").select("n7", gone=True).fold("block").draw("both").within(1)
-        .search("  conv ").narrow("block").open("ir")
+        .search("  conv ").narrow("block").open("ir").colour()
     )  # fmt: skip
     state = selection.to_dict()
     assert state == {
         "stage": "observe", "node": {"stage": "observe", "id": "n7", "gone": True},
         "folds": ["block"], "side": "both", "reach": 1, "query": "conv", "module": "block",
-        "tab": "ir",
+        "tab": "ir", "errors": True,
     }  # fmt: skip
     assert Selection.from_dict(STAGES, state) == selection
     assert Selection.from_dict(STAGES, START.to_dict()) == START
@@ -120,6 +120,7 @@ def test_it_is_the_pages_state_and_back():
         ({"side": "left"}, r"unknown side 'left' \(must be one of \['union', 'both'\]"),
         ({"reach": True}, r"unknown reach True \(must be one of \[None, 0, 1, 2\]"),
         ({"reach": 3}, r"unknown reach 3"),
+        ({"errors": 1}, r"unknown errors 1 \(must be one of \[False, True\]"),
         ({"zoom": 1}, r"unknown key of the state 'zoom' \(must be one of \['stage', 'node'"),
         ({"folds": "block"}, r"folds must be None or a list of paths; got 'block'"),
         ({"node": "n7"}, r"node must be None or have stage, id and gone; got 'n7'"),

@@ -9,13 +9,17 @@ from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.answers.details import details
 from jitq_explore.views.answers.drawing import drawing
+from jitq_explore.views.answers.errors import errors
 from jitq_explore.views.answers.links import links
 from jitq_explore.views.answers.nodes import nodes
 from jitq_explore.views.answers.pages import AskError, Book, Page, RunBook
 from jitq_explore.views.answers.pairs import PairBook
+from jitq_explore.views.answers.plots import plot
 from jitq_explore.views.answers.run import run
+from jitq_explore.views.answers.steps import step, steps
 from jitq_explore.views.answers.tables import table
 from jitq_explore.views.answers.text import text
+from jitq_explore.views.answers.what_if import answer_what_if
 
 _ASKS: Mapping[str, tuple[Callable[..., object], frozenset[str], frozenset[str]]] = {
     "run": (run, frozenset(), frozenset()),
@@ -23,8 +27,17 @@ _ASKS: Mapping[str, tuple[Callable[..., object], frozenset[str], frozenset[str]]
     "nodes": (nodes, frozenset({"stage"}), frozenset()),
     "links": (links, frozenset({"stage"}), frozenset()),
     "details": (details, frozenset({"stage", "node"}), frozenset({"gone"})),
+    "errors": (errors, frozenset({"stage"}), frozenset()),
+    "plot": (plot, frozenset({"name"}), frozenset({"where", "run", "wish"})),
+    "step": (step, frozenset({"stage", "number"}), frozenset()),
+    "steps": (steps, frozenset({"stage"}), frozenset()),
     "table": (table, frozenset({"name"}), frozenset()),
     "text": (text, frozenset({"stage", "what"}), frozenset()),
+    "what_if": (
+        answer_what_if,
+        frozenset({"value"}),
+        frozenset({"observer", "low", "high", "dtype", "per_channel"}),
+    ),
 }
 """Kind -> who answers it, the arguments that it needs, and those that it may have."""
 

@@ -36,6 +36,15 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("", "quantize_node"): ("quantize node", "The node that took the observer's place"),
     ("", "kernel"): ("kernel", "The op that computes with the quantized value in the end"),
     ("", "float_ops"): ("float ops", "The ops of the float model that the kernel stands for"),
+    ("", "severity"): (
+        "severity",
+        "error: wrong, cannot be run or not quantized; warning: worse than need be; info: so it is",
+    ),
+    ("", "finding"): ("finding", "What was found"),
+    ("", "why"): ("why", "What torch does there"),
+    ("", "evidence"): ("evidence", "The numbers that it was found by"),
+    ("", "remedy"): ("remedy", "What to do about it"),
+    ("", "rule"): ("rule", "The name of the rule that found it"),
     ("", "stage"): ("stage", "One step of the quantization"),
     ("", "nodes"): ("nodes", "Nodes of the flattened graph after the stage"),
     ("", "added"): ("added", "Nodes that the stage put in"),
@@ -44,6 +53,45 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("", "seconds"): ("seconds", "Wall time of the stage itself"),
     ("", "messages"): ("messages", "Warnings that were kept from the screen"),
     ("", "error"): ("error", "What the stage ended with, if it failed"),
+    ("", "own_sqnr"): (
+        "made here (dB)",
+        "SQNR of what the op itself loses, given its inputs as they are after the stage; "
+        "∞: nothing, –: unknown",
+    ),
+    ("", "sqnr"): ("in all (dB)", "SQNR of the value against the float model's"),
+    ("", "inherited_sqnr"): ("inherited (dB)", "SQNR of what came with the op's inputs"),
+    ("", "own_channel_sqnr"): (
+        "made here, per channel",
+        "What the op itself loses, averaged over channels: one loud channel cannot hide others",
+    ),
+    ("", "saturated"): (
+        "saturated",
+        "The share (0 to 1) of values beyond what the quantized type can hold",
+    ),
+    ("", "max_abs"): ("largest error", "The largest absolute error of any element"),
+    ("", "mean_abs"): ("mean error", "The mean absolute error"),
+    ("", "cosine"): ("cosine", "Of the angle to the float model's value: 1 is the same direction"),
+    ("", "elements"): ("elements", "How many numbers were compared, over all batches"),
+    ("numerics", "batches"): ("batches", "How many batches count"),
+    ("numerics", "stage"): ("after", "The stage whose model was run"),
+    ("", "first_min"): ("first min", "The smallest number of the first batch"),
+    ("", "first_max"): ("first max", "The largest number of the first batch"),
+    ("", "moved_by"): ("moved most by batch", "The batch that moved the range most"),
+    ("", "moved_percent"): ("by (%)", "How far it did, in percent of the range's width"),
+    ("", "converged_at"): (
+        "settled after batch",
+        "The last batch that moved the range by more than 1 %: the last of all, and more data "
+        "would have moved it further",
+    ),
+    ("calibration", "batches"): ("batches", "How many batches the calibration had"),
+    ("", "modules"): ("change for", "The keys of the qconfig dict to change"),
+    ("", "predicted_gain"): (
+        "gain (dB)",
+        "SQNR that the value is predicted to gain for its typical values: outliers, and one odd "
+        "batch, left out",
+    ),
+    ("", "reason"): ("why, and what helps", "What is wrong, and the change that is proposed"),
+    ("", "write"): ("write", "The Python that makes the changed qconfig dict"),
     ("stages", "batches"): ("batches", "How many calls of the model the calibration made"),
     ("quant_nodes", "observer"): ("observer path", "The observer whose range decided on it"),
 }

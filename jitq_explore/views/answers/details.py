@@ -11,6 +11,7 @@ from jitq_explore.views.answers.operation import operation_sections
 from jitq_explore.views.answers.pages import AskError, Book, Page
 from jitq_explore.views.answers.quantization import quantization_sections
 from jitq_explore.views.answers.source_code import source_section
+from jitq_explore.views.answers.why import why_section
 from jitq_explore.views.printable import printable
 
 
@@ -40,6 +41,7 @@ def _details(book: Book, page: Page, node: Node, gone: bool) -> dict[str, object
 
 
 def _sections(book: Book, page: Page, node: Node, gone: bool) -> Iterator[dict[str, object]]:
+    yield from why_section(book, page, node, gone)
     yield from operation_sections(page, node, gone)
     yield from quantization_sections(book, page, node, gone)
     yield from source_section(book, page, node, gone)

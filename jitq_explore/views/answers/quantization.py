@@ -11,11 +11,11 @@ from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.quant_node import QuantNode, role_of
 from jitq_explore.snapshots.quant_nodes import quant_nodes
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.views.answers.channels import channel_section
 from jitq_explore.views.answers.pages import Book, Page
+from jitq_explore.views.answers.plots import plot_sections
 from jitq_explore.views.answers.sections import pair_row, pairs
 from jitq_explore.views.answers.whereabouts import of_observed_values, of_quant_nodes
-from jitq_explore.views.answers.wording import number_text, numbers_text, plain_number
+from jitq_explore.views.answers.wording import number_text, numbers_text
 from jitq_explore.views.printable import printable
 
 _HINTS = {
@@ -57,8 +57,9 @@ def quantization_sections(
         # What the node itself says need not be said twice.
         rows = _of_reading(reading) if own is None else _range_rows(reading)
         yield pairs(printable(title), rows, _about(recording, stage, reading))
-        yield from _histogram(reading)
-        yield from channel_section(reading)
+        yield from plot_sections(book, recording, seen.reading, reading)
+        if len(book.runs) == 1:
+            yield from _what_if(seen)
 
 
 def _known(book: Book, recording: Recording) -> _Known:
@@ -155,37 +156,19 @@ def clip_points(reading: ObserverReading) -> tuple[float, float] | None:
     return scale * (low - zero), scale * (high - zero)
 
 
-def coarser(counts: Sequence[float], most: int = 256) -> list[float]:
-    """Counts in fewer bins, all equally wide: more than a page is wide cannot be seen."""
-    size = next(
-        n for n in range(1, len(counts) + 1) if len(counts) % n == 0 and len(counts) <= n * most
-    )
-    return [sum(counts[k : k + size]) for k in range(0, len(counts), size)]
-
-
 def _about(recording: Recording, stage: str, reading: ObserverReading) -> str:
     is_there = reading.path in recording.snapshot(stage).readings
     when = "by the end of this stage" if is_there else "at last"
     return printable(f"What the {reading.short_class} at {reading.path} had seen {when}")
 
 
-def _histogram(reading: ObserverReading) -> Iterator[dict[str, object]]:
-    seen = reading.histogram
-    if seen is None or not seen.counts:
-        return
-    counts = coarser(seen.counts)
-    count = len(counts)
-    width = (seen.high - seen.low) / count
-    edges = [seen.low + width * number for number in range(count + 1)]
-    ends = clip_points(reading) or (seen.low, seen.high)
-    yield {
-        "type": "histogram",
-        "title": "Histogram",
-        "hint": "How often which numbers were seen; what lies outside of the two marks is cut off",
-        # All digits of all edges would be most of what a page weighs.
-        "edges": [plain_number(float(f"{edge:.6g}")) for edge in edges],
-        "counts": [plain_number(each) for each in counts],
-        "low": plain_number(ends[0]),
-        "high": plain_number(ends[1]),
-        "unit": "",
-    }
+def _what_if(seen: ObservedValue) -> Iterator[dict[str, object]]:
+    """The panel, where the observer has settled on integers; the page asks for what is in it."""
+    reading = seen.reading
+    if reading.scale and reading.quant_min is not None and reading.quant_max is not None:
+        yield {
+            "type": "whatIf",
+            "title": printable(f"What if? · %{seen.value}"),
+            "hint": "What another observer, range or dtype would make of the values that were seen",
+            "value": reading.path,
+        }

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jitq_explore.snapshots.recording import Recording, StageRecord
+from jitq_explore.diagnostics.diagnose import diagnose
+from jitq_explore.diagnostics.findings import WARNING
+from jitq_explore.snapshots.recording import INPUT, Recording, StageRecord
 from jitq_explore.views.answers.pages import Book, Page
+from jitq_explore.views.answers.plots import plot_tabs
+from jitq_explore.views.answers.steps import outline
 from jitq_explore.views.answers.tables import tabs
 from jitq_explore.views.answers.wording import counted, duration, plural, readable
 from jitq_explore.views.boxes import SIGNS, Status
@@ -24,7 +28,11 @@ def run(book: Book) -> dict[str, object]:
         "toCome": list(_to_come(newest)) if len(book.runs) == 1 else [],
         "qconfig": _qconfig(book),
         "qconfigChoices": [],
+        "canCompare": False,
+        "earlier": 0,
+        "measured": any(recording.numerics is not None for recording in book.runs),
         "tabs": tabs(book),
+        "plotTabs": plot_tabs(book),
     }
 
 
@@ -82,10 +90,25 @@ def _stage(book: Book, page: Page) -> dict[str, object]:
         "batches": record.batches if record is not None else None,
         "error": _error(page),
         "messages": list(counted(_messages(book, page))),
-        "findings": 0,
+        "findings": _findings(book, page),
         "only": page.only,
-        "steps": [step.name for step in record.steps] if record is not None else [],
+        "canAccept": record is not None and _can_be_accepted(record),
+        "steps": outline(record.steps) if record is not None else [],
     }
+
+
+def _can_be_accepted(record: StageRecord) -> bool:
+    """Whether it is an interrupted calibration that has seen something."""
+    return record.interrupted and record.error is not None and bool(record.batches)
+
+
+def _findings(book: Book, page: Page) -> int:
+    """How many warnings and errors there are about the stage; those about the run as a whole are
+    with the model as given."""
+    if len(book.runs) > 1:
+        return 0
+    found = diagnose(book.runs[0]).at_least(WARNING)
+    return sum((each.stage or INPUT) == page.name for each in found)
 
 
 def _alone(page: Page, counts: Mapping[Status, int]) -> dict[str, str]:

@@ -26,9 +26,11 @@ def pair_row(
     }
 
 
-def pairs(title: str, rows: Iterable[dict[str, object]], hint: str = "") -> dict[str, object]:
-    """Named values, a row each."""
-    return {"type": "pairs", "title": title, "hint": hint, "rows": list(rows)}
+def pairs(
+    title: str, rows: Iterable[dict[str, object]], hint: str = "", prose: bool = False
+) -> dict[str, object]:
+    """Named values, a row each; `prose` where they are sentences, and no code."""
+    return {"type": "pairs", "title": title, "hint": hint, "rows": list(rows), "prose": prose}
 
 
 def code_line(text: str, number: int | None = None, mark: bool = False) -> dict[str, object]:

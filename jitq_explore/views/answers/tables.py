@@ -5,6 +5,7 @@ A further table is one more entry in `TABLES`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +13,30 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from jitq_explore.diagnostics.diagnose import diagnose
+from jitq_explore.diagnostics.findings import INFO
+from jitq_explore.diagnostics.recommend import count_unjudged, recommendations
+from jitq_explore.snapshots.observations import observations
+from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.answers.columns import COLUMNS
 from jitq_explore.views.answers.pages import AskError, Book, shown
 from jitq_explore.views.answers.whereabouts import (
     Whereabouts,
+    of_errors,
+    of_findings,
     of_observed_values,
     of_quant_nodes,
     of_stages,
+    of_values,
 )
-from jitq_explore.views.answers.wording import plain_number, plural
+from jitq_explore.views.answers.wording import number_text, plain_number, plural
+from jitq_explore.views.calibration_table import calibration_table
+from jitq_explore.views.findings_table import FINDING_COLUMNS, findings_table
 from jitq_explore.views.lineage_table import lineage_table
+from jitq_explore.views.numerics_table import NUMERICS_COLUMNS, numerics_table
 from jitq_explore.views.printable import printable
+from jitq_explore.views.recommendation_table import recommendation_table
 from jitq_explore.views.tables import observer_table, quant_node_table, stage_table
 
 
@@ -33,7 +46,8 @@ class TableKind:
 
     `columns` are shown in that order, what is asked for most first. `key` tells which row of one
     run is which of another. `stage` is the column that names the stage a row belongs to, `bad` maps
-    a column to what tells that a cell of it is bad.
+    a column to what tells that a cell of it is bad. One that `is_slow` is made, and its rows
+    counted, when it is asked for. What is in the `wide` columns is long, and to be read.
     """
 
     name: str
@@ -46,12 +60,61 @@ class TableKind:
     key: tuple[str, ...]
     stage: str = ""
     bad: Mapping[str, Callable[[Any], bool]] | None = None
-    note: Callable[[pd.DataFrame], str] = lambda frame: ""
+    note: Callable[[Recording], str] = lambda recording: ""
+    is_slow: bool = False
+    wide: tuple[str, ...] = ()
 
 
-def _not_calibrated(frame: pd.DataFrame) -> str:
-    idle = int((~frame["calibrated"].astype(bool)).sum())
+def _not_calibrated(recording: Recording) -> str:
+    idle = sum(not seen.reading.calibrated for seen in observations(recording))
     return f"{plural(idle, 'observer')} not calibrated" if idle else ""
+
+
+def _measured(recording: Recording) -> pd.DataFrame:
+    if recording.numerics is None:
+        return pd.DataFrame(columns=list(NUMERICS_COLUMNS))
+    return numerics_table(recording)
+
+
+def _said_of_measuring(recording: Recording) -> str:
+    """What the model's output lost, and what was not counted."""
+    measured = recording.numerics
+    if measured is None:
+        return ""
+    sqnr = measured.output_sqnr()
+    lost = "no output" if math.isnan(sqnr) else f"{number_text(round(sqnr, 2))} dB at the output"
+    said = [f"{plural(measured.batches, 'batch', 'batches')}: {lost}"]
+    said += map(str, (*measured.branches, *measured.failures)[:_MOST_SAID])
+    more = len(measured.branches) + len(measured.failures) - _MOST_SAID
+    return "; ".join([*said, f"and {more} more like that"] if more > 0 else said)
+
+
+_MOST_SAID = 3
+
+
+def _of_tracks(recording: Recording) -> Sequence[Whereabouts]:
+    return of_values(recording, calibration_table(recording)["observer"])
+
+
+_recommended = once(recommendations)
+
+
+def _recommendation_table(recording: Recording) -> pd.DataFrame:
+    return recommendation_table(recording, _recommended(recording))
+
+
+def _of_recommendations(recording: Recording) -> Sequence[Whereabouts]:
+    return of_values(recording, (each.seen.reading.path for each in _recommended(recording)))
+
+
+def _not_judged(recording: Recording) -> str:
+    blind = plural(count_unjudged(recording), "activation")
+    if blind.startswith("0 "):
+        return ""
+    return (
+        f"{blind} not judged, as no histogram was kept: Session.static(…, histograms=True) "
+        "collects them"
+    )
 
 
 TABLES: tuple[TableKind, ...] = (
@@ -86,6 +149,18 @@ TABLES: tuple[TableKind, ...] = (
         stage="inserted_by",
     ),
     TableKind(
+        name="findings",
+        title="Findings",
+        hint="What is wrong with the run, or worth knowing: the worst first",
+        none="Nothing was found.",
+        make=findings_table,
+        where=of_findings,
+        columns=FINDING_COLUMNS,
+        key=("rule", "module", "finding"),
+        bad={"severity": lambda value: value != INFO},
+        note=lambda recording: diagnose(recording).summary(),
+    ),
+    TableKind(
         name="lineage",
         title="Lineage",
         hint="Every observed value from its float op to the kernel that computes with it",
@@ -97,6 +172,51 @@ TABLES: tuple[TableKind, ...] = (
             "dtype", "quantize_node", "fate", "kernel", "source_line", "observer",
         ),
         key=("module", "value", "role"),
+    ),
+    TableKind(
+        name="numerics",
+        title="Numerics",
+        hint="What each op's value lost against the float model: made by the op itself, inherited "
+        "from its inputs, and in all. SQNR in dB: each 6 dB less is one bit less",
+        none="Not measured yet: jq.compare(session, inputs) runs the same inputs through the float "
+        "model and the quantized one.",
+        make=_measured,
+        where=of_errors,
+        columns=(
+            "stage", "module", "kind", "value", "own_sqnr", "sqnr", "inherited_sqnr",
+            "own_channel_sqnr", "saturated", "max_abs", "mean_abs", "cosine", "float_ops",
+            "elements", "batches", "source_line",
+        ),
+        key=("stage", "module", "kind", "value"),
+        stage="stage",
+        note=_said_of_measuring,
+    ),
+    TableKind(
+        name="calibration",
+        title="Calibration",
+        hint="How each observer's range grew, batch after batch",
+        none="No observer has seen a batch in this run so far.",
+        make=calibration_table,
+        where=_of_tracks,
+        columns=(
+            "module", "value", "role", "min", "max", "moved_by", "moved_percent", "converged_at",
+            "batches", "first_min", "first_max", "observer",
+        ),
+        key=("module", "value", "role"),
+    ),
+    TableKind(
+        name="recommendations",
+        title="What would help",
+        hint="The few changes of the qconfig that would gain most, as predicted; "
+        "jq.recommend(session) tries them",
+        none="Nothing that is predicted to gain 3 dB or more.",
+        make=_recommendation_table,
+        where=_of_recommendations,
+        columns=("value", "role", "modules", "predicted_gain", "reason", "write"),
+        key=("value", "role", "modules"),
+        note=_not_judged,
+        is_slow=True,
+        wide=("reason", "write"),
     ),
     TableKind(
         name="stages",
@@ -142,8 +262,11 @@ def tabs(book: Book) -> list[dict[str, object]]:
     ]
 
 
-def _count(book: Book, kind: TableKind) -> int:
-    """How many rows there are. A table that cannot be made says why when it is asked for."""
+def _count(book: Book, kind: TableKind) -> int | None:
+    """How many rows there are, if that is known at once. A table that cannot be made says why when
+    it is asked for."""
+    if kind.is_slow and ("table", kind.name) not in book.kept:
+        return None
     try:
         rows = table(book, kind.name)["rows"]
     except Exception:
@@ -180,16 +303,16 @@ def _table(book: Book, kind: TableKind) -> dict[str, object]:
         columns += [
             _column(kind, column, each.frame, name) for each, name in zip(made, names, strict=True)
         ]
-    notes = (
-        kind.note(each.frame) + (name if len(made) > 1 else "")
+    notes = [
+        kind.note(each.recording) + name
         for each, name in zip(made, names, strict=True)
-        if kind.note(each.frame)
-    )
+        if kind.note(each.recording)
+    ]
     return {
         "name": kind.name,
         "title": kind.title,
         "hint": kind.hint,
-        "note": "; ".join(notes) if joined else kind.none,
+        "note": printable("; ".join(notes if joined else [kind.none, *notes])),
         "columns": columns,
         "rows": [_row(book, kind, made, row, shared, own, names) for row in joined],
     }
@@ -252,10 +375,16 @@ def _records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield dict(zip(frame.columns, row, strict=True))
 
 
-def _column(kind: TableKind, column: str, frame: pd.DataFrame, run: str = "") -> dict[str, str]:
+def _column(kind: TableKind, column: str, frame: pd.DataFrame, run: str = "") -> dict[str, object]:
     label, hint = COLUMNS.get((kind.name, column)) or COLUMNS["", column]
     name, label = f"{column}{run}", f"{label}{run}"
-    return {"name": name, "label": label, "hint": hint, "kind": _kind(frame[column])}
+    return {
+        "name": name,
+        "label": label,
+        "hint": hint,
+        "kind": _kind(frame[column]),
+        "isWide": column in kind.wide,
+    }
 
 
 def _kind(column: pd.Series[Any]) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from jitq_explore.diagnostics.diagnose import diagnose
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.observations import observations, observing_stage
 from jitq_explore.snapshots.observed_values import ObservedValue, observed_values
 from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.quant_nodes import quant_nodes
-from jitq_explore.snapshots.recording import Recording
-from jitq_explore.snapshots.tracking import Spot, Tracker
+from jitq_explore.snapshots.recording import INPUT, Recording
+from jitq_explore.snapshots.tracking import Spot, Tracker, serves
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,84 @@ def of_quant_nodes(recording: Recording) -> Sequence[Whereabouts]:
     return found
 
 
+@once
+def of_errors(recording: Recording) -> Sequence[Whereabouts]:
+    """Of each measured error, in the order of the numerics table: the op that makes it, at all
+    stages of which that measurement tells most (see `telling_stages`); of an output no node."""
+    measured = recording.numerics
+    if measured is None:
+        return []
+    finder = _Finder(Tracker.of(recording))
+    telling = telling_stages(recording)
+    found = []
+    for stage in measured.stages:
+        shown = {name for name, teller in telling.items() if teller == stage} | {stage}
+        for row in measured.at(stage):
+            by_stage = finder.of_error(finder.tracker.names.index(stage), row.node)
+            here = {name: ids for name, ids in by_stage.items() if name in shown}
+            found.append(Whereabouts(here, stage))
+        outputs = sum(output.stage == stage for output in measured.outputs)
+        found += [Whereabouts({}, stage)] * outputs
+    return found
+
+
+@once
+def telling_stages(recording: Recording) -> Mapping[str, str]:
+    """Stage -> the measured one whose errors tell most of it; empty where nothing was measured.
+
+    That is the next one, itself included, after which anything but rounding was lost: of a stage
+    that only observes, the one that quantizes what it observed.
+    """
+    measured = recording.numerics
+    if measured is None:
+        return {}
+    lossy = [
+        stage
+        for stage in measured.stages
+        if any(row.own_sqnr < _ROUNDING for row in measured.at(stage))
+    ] or list(measured.stages[-1:])
+    names = (INPUT, *recording.names)
+    later = {
+        name: [stage for stage in lossy if names.index(stage) >= place]
+        for place, name in enumerate(names)
+    }
+    return {name: found[0] if found else lossy[-1] for name, found in later.items()}
+
+
+_ROUNDING = 100.0
+"""dB; what differs by less than a float's rounding is above it."""
+
+
+def of_values(recording: Recording, observers: Iterable[str]) -> Sequence[Whereabouts]:
+    """Of the values with these observers (their module paths), as `of_observed_values`."""
+    known: dict[str, Whereabouts] = {}
+    for seen, where in zip(observed_values(recording), of_observed_values(recording), strict=True):
+        known.setdefault(seen.reading.path, where)
+    return [known.get(path, Whereabouts({})) for path in observers]
+
+
+@once
+def of_findings(recording: Recording) -> Sequence[Whereabouts]:
+    """Of each finding its node; for an observer what the observed value's row is about."""
+    finder = _Finder(Tracker.of(recording))
+    values = {
+        seen.node.id: where.by_stage
+        for seen, where in zip(observations(recording), of_observed_values(recording), strict=True)
+    }
+    observed = observing_stage(recording)
+    found = []
+    for each in diagnose(recording):
+        by_stage: Mapping[str, list[str]] = {}
+        if observed is not None and each.stage == observed.name and each.node in values:
+            by_stage = values[each.node]
+        elif each.node:
+            index = finder.tracker.names.index(each.stage)
+            spot = Spot(index, finder.main[index], each.node)
+            by_stage = finder.named({**finder.backward(spot), **finder.onward(index, [spot])})
+        found.append(Whereabouts(by_stage, each.stage))
+    return found
+
+
 class _Finder:
     """Follows nodes from stage to stage, and keeps those that are in the main graphs."""
 
@@ -82,6 +161,16 @@ class _Finder:
         for kernel in seen.kernels:
             self.merge(found, self.while_kernel(kernel))
         return self.named(found)
+
+    def of_error(self, index: int, node: str) -> dict[str, list[str]]:
+        """Stage -> ids of nodes, of an op whose error was measured; before it was fused, the ops
+        that it was made of."""
+        spot = Spot(index, self.main[index], node)
+        older = {
+            place: [each for each in spots if not serves(self.tracker.node(each))] or spots
+            for place, spots in self.backward(spot).items()
+        }
+        return self.named({**older, **self.onward(index, [spot])})
 
     def with_dequantize(self, seen: ObservedValue) -> list[Spot]:
         """The quantize node and what dequantizes its result again."""

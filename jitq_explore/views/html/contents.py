@@ -23,6 +23,15 @@ BOXES_LAID_OUT = 600
 """How many boxes may be laid out for them: a measure of the time, but one that is the same on every
 machine and every day, so that the file is too."""
 
+PLOTS_BYTES = 200_000
+"""The room for the plots in the details of nodes."""
+
+PLOTS_DRAWN = 120
+"""How many of them may be drawn: each takes about 50 ms."""
+
+PLOTS = ("histogram", "timeline", "channels")
+"""In the order in which they are worth their room."""
+
 _ALWAYS = 2
 """So many states are there in any case: the default, and all folded."""
 
@@ -69,12 +78,38 @@ class _Collecting:
         """All but the drawings."""
         for tab in self.run["tabs"]:
             self.keep("table", name=tab["name"])
+        self.run = self.keep("run")  # now that every table is known to have so many rows
+        values = set()
+        plots: dict[str, Mapping[str, Any]] = {}
+        for tab in self.run["plotTabs"]:
+            for ask in tab["plots"]:
+                self.keep("plot", **ask)
         for stage in self.stages:
             self.keep("links", stage=stage)
+            self.keep("errors", stage=stage)
+            for number in range(len(self.keep("steps", stage=stage)["steps"])):
+                self.keep("step", stage=stage, number=number)
             for what in ("ir", "code"):
                 self.keep("text", stage=stage, what=what)
             for node in self.keep("nodes", stage=stage):
-                self.keep("details", stage=stage, node=node["id"], gone=node["gone"])
+                details = self.keep("details", stage=stage, node=node["id"], gone=node["gone"])
+                sections = details["sections"]
+                values |= {part["value"] for part in sections if part["type"] == "whatIf"}
+                asks = (part["ask"] for part in sections if part["type"] == "plot")
+                plots |= {answer_key("plot", ask): ask for ask in asks}
+        for value in sorted(values):
+            self.keep("what_if", value=value)
+        self._draw_plots(list(plots.values()))
+
+    def _draw_plots(self, asks: Sequence[Mapping[str, Any]]) -> None:
+        """Those in the details of nodes, of every value one before of any a second: what is left
+        out for want of room, a notebook draws."""
+        known: set[str] = set()
+        size = 0.0
+        for ask in sorted(asks, key=lambda ask: PLOTS.index(ask["name"]))[:PLOTS_DRAWN]:
+            size += _packed_size([self.keep("plot", **ask)["svg"]], "<", known)
+            if size > PLOTS_BYTES:
+                break
 
     def drawings(self) -> None:
         """In the default state first; in others where there can be any drawing at all."""
@@ -111,7 +146,15 @@ class _Collecting:
 
 def _size(drawings: Sequence[Any], known: set[str]) -> float:
     """About how much longer the file becomes by these drawings; lines in `known` are shared."""
-    lines = {line for drawing in drawings for line in drawing["svg"].split("\n")} - known
-    known |= lines
-    rest = {json.dumps([drawing["boxes"], drawing["gone"]]) for drawing in drawings}
-    return len(zlib.compress("\n".join(sorted(lines | rest)).encode())) * 4 / 3
+    texts = [drawing["svg"] for drawing in drawings]
+    rest = [json.dumps([drawing["boxes"], drawing["gone"]]) for drawing in drawings]
+    return _packed_size(texts, "\n", known, rest)
+
+
+def _packed_size(
+    texts: Sequence[str], mark: str, known: set[str], more: Sequence[str] = ()
+) -> float:
+    """The same of texts, which are shared in the parts that the mark makes of them."""
+    parts = {part for text in texts for part in text.split(mark)} - known
+    known |= parts
+    return len(zlib.compress("\n".join(sorted({*parts, *more})).encode())) * 4 / 3

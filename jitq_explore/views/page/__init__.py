@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import resources
 
 SCRIPTS = (
-    "graph_view.js", "dom.js", "answers.js", "follow.js", "strip.js", "toolbar.js", "details.js",
-    "tables.js", "text.js", "tabs.js", "keys.js", "explorer.js",
+    "graph_view.js", "dom.js", "answers.js", "follow.js", "strip.js", "toolbar.js", "what_if.js",
+    "details.js", "tables.js", "text.js", "steps.js", "plots.js", "tabs.js", "keys.js",
+    "explorer.js",
 )  # fmt: skip
 """In the order in which they make up the module: what a file uses at once comes before it."""
 

@@ -18,6 +18,11 @@ function askKey(kind, asked) {
  */
 export function fromAnswers({ answers, states }) {
   async function ask(kind, asked) {
+    const { value, ...wish } = asked;
+    if (kind === "what_if" && Object.keys(wish).length) {
+      const offer = await ask(kind, { value });
+      return offer.error === undefined ? whatIfHere(offer, wish) : offer;
+    }
     const asks = kind === "drawing" ? [asked, { ...asked, folds: null }] : [asked];
     const key = asks.map((one) => askKey(kind, one)).find((one) => Object.hasOwn(answers, one));
     return key === undefined ? { error: "this page does not hold that" } : answers[key];

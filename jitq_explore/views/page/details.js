@@ -4,10 +4,14 @@ const SELECT_ONE =
   "Select a node, here or in the graph, a table or a text: what is known of it is shown here.";
 const MOST_LISTED = 300;
 
-/** `on` is told: node {stage, id, gone}, requantize {key, qconfig}, unfold [path]. */
+/**
+ * `on` is told: node {stage, id, gone}, requantize {key, qconfig}, unfold [path], apply {value, …};
+ * and asked: whatIf {value, …} -> answer, and for the element of a plot.
+ */
 class Details {
   constructor(on) {
     this.on = on;
+    this.isWondering = false;
     this.element = make("section", {
       class: "jitq-details",
       "aria-label": "Details of the node",
@@ -64,6 +68,7 @@ class Details {
       this.element.replaceChildren(make("div", { class: "jitq-alarm", text: answer.error }));
       return;
     }
+    this.run = run;
     const parts = [this.head(answer, box.length > 0), ...this.boxChooser(box, groups, node)];
     parts.push(...answer.sections.map((section) => this.section(section, node.stage)));
     if (run.live && run.qconfigChoices.length) {
@@ -116,18 +121,31 @@ class Details {
   }
 
   section(section, stage) {
+    if (section.type === "whatIf") return this.whatIf(section);
     const draw = {
       pairs: () => this.pairs(section, stage),
       life: () => this.life(section),
       code: () => codeOf(section),
-      histogram: () => histogramOf(section),
       svg: () => pictureOf(section),
+      plot: () => this.on.plot(section.ask),
       text: () => make("pre", { class: "jitq-wrap", text: section.text }),
     }[section.type];
     return titled(section.title, section.hint, draw ? draw() : null);
   }
 
-  pairs({ rows }, stage) {
+  /** Open where the last one was: who compares values need not open each. */
+  whatIf(section) {
+    const canRun = this.run.live && !this.run.runs;
+    return new WhatIfPanel(section, this.isWondering, {
+      ask: (wish) => this.on.whatIf(wish),
+      apply: canRun ? (wish) => this.on.apply(wish) : null,
+      toggle: (isOpen) => {
+        this.isWondering = isOpen;
+      },
+    }).element;
+  }
+
+  pairs({ rows, prose = false }, stage) {
     const lines = rows.map(({ label, value, old, node, gone = false, hint }) => {
       const go = () => this.on.node({ stage, id: node, gone });
       const shown = node === null ? make("span", { text: value }) : makeJump(value, go);
@@ -138,7 +156,8 @@ class Details {
         make("dd", { title: hint || null, class: ink }, ...was, shown),
       ];
     });
-    return make("dl", { class: "jitq-pairs" }, ...lines.flat());
+    const style = prose ? "jitq-pairs jitq-prose" : "jitq-pairs";
+    return make("dl", { class: style }, ...lines.flat());
   }
 
   life({ rows }) {
@@ -179,57 +198,6 @@ function pictureOf({ svg, title }) {
   picture.setAttribute("role", "img");
   picture.setAttribute("aria-label", title);
   return make("div", { class: "jitq-picture" }, picture);
-}
-
-/** Counts as bars, and the range that was chosen of them. */
-function histogramOf({ edges, counts, low, high, unit }) {
-  const [wide, tall, foot] = [320, 96, 16];
-  const all = [edges[0], edges.at(-1), low, high].filter(Number.isFinite);
-  const [from, to] = [Math.min(...all), Math.max(...all)];
-  const x = (value) => (to > from ? (wide * (value - from)) / (to - from) : wide / 2);
-  const most = counts.reduce((a, b) => Math.max(a, b), 1);
-  const bars = counts.map((count, at) => {
-    const height = (tall * count) / most;
-    const left = x(edges[at]);
-    const box = {
-      x: left,
-      y: tall - height,
-      width: Math.max(x(edges[at + 1]) - left, 0.5),
-      height,
-    };
-    const says = `${shortNumber(edges[at])} … ${shortNumber(edges[at + 1])}: ${count}`;
-    return makeSvg("rect", { class: "jitq-bin", ...box }, makeSvg("title", { text: says }));
-  });
-  const range = [low, high]
-    .filter(Number.isFinite)
-    .map((value) =>
-      makeSvg("line", { class: "jitq-range", x1: x(value), x2: x(value), y1: 0, y2: tall }),
-    );
-  const axis = makeSvg("line", { class: "jitq-axis", x1: 0, x2: wide, y1: tall, y2: tall });
-  const ends = [
-    makeSvg("text", { x: 0, y: tall + foot - 3, text: shortNumber(from) }),
-    makeSvg("text", { x: wide, y: tall + foot - 3, "text-anchor": "end", text: shortNumber(to) }),
-  ];
-  const hasRange = Number.isFinite(low) && Number.isFinite(high);
-  const total = counts.reduce((a, b) => a + b, 0);
-  const said = hasRange
-    ? `range ${shortNumber(low)} … ${shortNumber(high)}${unit ? ` ${unit}` : ""} (orange lines)`
-    : "";
-  const name = `Histogram of ${total.toLocaleString("en")} values from ${shortNumber(from)} to ${shortNumber(to)}`;
-  const svg = makeSvg(
-    "svg",
-    {
-      class: "jitq-histogram",
-      viewBox: `-6 -2 ${wide + 12} ${tall + foot + 2}`,
-      role: "img",
-      "aria-label": name,
-    },
-    ...bars,
-    axis,
-    ...range,
-    ...ends,
-  );
-  return make("div", {}, svg, make("div", { class: "jitq-quiet", text: said }));
 }
 
 /** Choose a module and a qconfig, and start over with them. */

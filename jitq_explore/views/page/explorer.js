@@ -1,8 +1,8 @@
 // The explorer's page: its parts, what is chosen, and the two homes that it has.
 //
 // The page is one ES module, these files in this order (none imports another):
-//   graph_view.js, dom.js, answers.js, follow.js, strip.js, toolbar.js, details.js, tables.js,
-//   text.js, tabs.js, keys.js, explorer.js
+//   graph_view.js, dom.js, answers.js, follow.js, strip.js, toolbar.js, what_if.js, details.js,
+//   tables.js, text.js, steps.js, plots.js, tabs.js, keys.js, explorer.js
 
 const NO_STATE = {
   stage: "",
@@ -13,6 +13,7 @@ const NO_STATE = {
   query: "",
   module: "",
   tab: "details",
+  errors: false,
 };
 
 const NOT_THERE = { nodes: [], gone: [] };
@@ -47,7 +48,11 @@ class Page {
       "aria-label": "Quantization explorer",
       "data-lm-suppress-shortcuts": "true",
     });
-    this.strip = new Strip({ onStage: (stage) => this.goTo(stage), level });
+    this.strip = new Strip({
+      onStage: (stage) => this.goTo(stage),
+      onStep: (stage, number) => this.showStep(stage, number),
+      level,
+    });
     this.live = new LiveBar((message) => this.source.live?.send(message));
     this.live.element.hidden = true;
     this.toolbar = new Toolbar(this.toolbarMoves());
@@ -55,12 +60,17 @@ class Page {
       node: (node) => this.selectNode(node),
       requantize: (wish) => this.requantize(wish),
       unfold: (paths) => this.unfold(paths),
+      whatIf: (wish) => this.answers.get("what_if", wish),
+      apply: (wish) => this.apply(wish),
+      plot: (ask) => plotsOf([ask], this.answers).element,
     });
     this.tabs = new Tabs(this.answers, {
       tab: (tab) => this.change({ tab }),
       row: (row) => this.selectRow(row),
       line: (found) => this.selectHere(found),
       requantize: (wish) => this.requantize(wish),
+      compare: () => this.live.begin({ do: "compare" }),
+      apply: (wish) => this.apply(wish),
     });
     this.waiting = make("div", { class: "jitq-waiting", role: "status" });
     this.help = keyHelp();
@@ -95,6 +105,7 @@ class Page {
       module: (module) => this.change({ module }),
       reach: (reach) => this.change({ reach }),
       side: (side) => this.change({ side }),
+      errors: (errors) => this.change({ errors }),
       folds: (folds) => this.setFolds(folds),
       fold: (path) => this.toggleFold(path),
       help: () => this.help.showModal(),
@@ -123,6 +134,7 @@ class Page {
     }
     this.strip.show(run, this.state.stage);
     this.live.show(run);
+    this.toolbar.showMeasured(run.measured);
     this.tabs.setRun(run);
   }
 
@@ -157,6 +169,12 @@ class Page {
 
   goTo(stage) {
     if (stage && stage !== this.state.stage) this.change({ stage });
+  }
+
+  /** An inner step of a stage. */
+  async showStep(stage, number) {
+    await this.change({ stage, tab: "steps" });
+    this.tabs.chooseStep(stage, number);
   }
 
   stepStage(direction) {
@@ -263,6 +281,10 @@ class Page {
     this.live.begin({ do: "requantize", ...wish });
   }
 
+  apply(wish) {
+    this.live.begin({ do: "apply", ...wish });
+  }
+
   // Showing ----------------------------------------------------------------------------------------
 
   /** Whether an answer to the newest question of that name is still wanted. */
@@ -290,6 +312,7 @@ class Page {
       if (is("query")) this.showSearch();
       if (is("reach")) this.graph.setReach(this.state.reach);
       if (is("module")) this.graph.setModule(this.state.module);
+      if (is("errors")) jobs.push(this.showErrors());
       if (is("node")) jobs.push(this.showNode());
     }
     if (is("stage", "tab", "module")) jobs.push(this.tabs.show(this.state));
@@ -310,7 +333,8 @@ class Page {
     const { stage } = this.state;
     this.main.setAttribute("aria-busy", "true");
     const asks = [...this.drawingAsks(stage), ["nodes", { stage }]];
-    const found = await Promise.all(asks.map((ask) => this.answers.get(...ask)));
+    const get = (ask) => this.answers.get(...ask);
+    const [errors, ...found] = await Promise.all([this.errorsOf(stage), ...asks.map(get)]);
     if (!isWanted()) return;
     this.main.removeAttribute("aria-busy");
     const nodes = found.pop();
@@ -324,13 +348,28 @@ class Page {
     this.sayOfDrawing();
     this.showInstead(problem, stage);
     if (!problem) {
-      this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes });
+      this.graph.show({ panes: this.panes(found, stage), nodes: this.nodes, errors });
       this.graph.setReach(this.state.reach);
       this.graph.setModule(this.state.module);
     }
     this.showSearch();
     await this.showNode();
     this.prefetch();
+  }
+
+  /** Colour the boxes by what was lost there, or no longer. */
+  async showErrors() {
+    const isWanted = this.ticket("errors");
+    const { stage } = this.state;
+    const errors = await this.errorsOf(stage);
+    if (isWanted() && stage === this.state.stage) this.graph.setErrors(errors);
+  }
+
+  /** What the nodes of a stage lose; null where that is not to be shown. */
+  async errorsOf(stage) {
+    if (!this.state.errors || !this.run.measured) return null;
+    const answer = await this.answers.get("errors", { stage });
+    return answer.error === undefined ? answer : null;
   }
 
   panes(drawings, stage) {
@@ -425,6 +464,7 @@ class Page {
       ...this.drawingAsks(stage),
       ["nodes", { stage }],
       ["links", { stage }],
+      ...(this.state.errors && this.run.measured ? [["errors", { stage }]] : []),
     ]);
     // A kernel that runs a stage has better things to do.
     this.answers.prefetch(this.run.busy ? [] : asks);

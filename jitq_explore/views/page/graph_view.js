@@ -75,6 +75,24 @@ function graphAround(rects) {
   return { x: left, y: top, width: right - left, height: bottom - top };
 }
 
+const GRAPH_LOSS_CLASSES = [0, 1, 2, 3, 4, 5].map((band) => `jitq-graph-loss-${band}`);
+
+// A number of an answer, which is a text where it is not finite.
+function graphDecibels(value) {
+  return typeof value === "number" ? value : value === "∞" ? Infinity : -Infinity;
+}
+
+// A number on the upper right corner of a box.
+function graphBadge(right, top, words) {
+  const width = 8 + 6.2 * words.length;
+  const badge = graphShape("g", { class: "jitq-graph-badge" });
+  const [left, middle] = [right + 12 - width, top - 4];
+  const text = graphShape("text", { x: left + width / 2, y: middle + 3.5, "font-size": 10.5, "text-anchor": "middle" });
+  text.textContent = words;
+  badge.append(graphShape("rect", { x: left, y: middle - 7, width, height: 14, rx: 7 }), text);
+  return badge;
+}
+
 // The id of the box that an element of a drawing belongs to, if it does.
 function graphBoxAt(element) {
   return element.closest(".node")?.dataset.box ?? null;
@@ -821,6 +839,7 @@ class GraphView {
     Object.assign(this, { query: "", hits: [], hitNodes: [], hit: null, reach: null, module: "" });
     Object.assign(this, { chosen: new Set(), current: null, halos: [] });
     Object.assign(this, { hovered: null, muted: null, awaited: null });
+    Object.assign(this, { losses: null, coloured: [], badges: [] });
     // The step that led to the current box; what keeps its place in the next fold state; how the
     // next drawing is to be placed; whether this one was measured.
     Object.assign(this, { trail: null, anchor: null, fresh: null, isMeasured: false });
@@ -831,7 +850,7 @@ class GraphView {
 
   // -- What the page asks for ---------------------------------------------------------------------
 
-  show({ panes, nodes }) {
+  show({ panes, nodes, errors = null }) {
     const old = this.index;
     const held = this.#held();
     this.panes.forEach((pane, number) => {
@@ -840,6 +859,8 @@ class GraphView {
       else pane.clear();
     });
     this.index = new GraphIndex(this.panes, nodes || []);
+    this.losses = errors;
+    this.#showLegend();
     const isSame = old.size !== null && old.size === this.index.size;
     this.camera.paper = this.index.paper || { width: 1, height: 1 };
     this.#keepChosen(old, isSame);
@@ -889,6 +910,13 @@ class GraphView {
   setModule(path) {
     this.module = path || "";
     this.#mark();
+  }
+
+  // What each node loses: { stage, bands, nodes: { id: { own, inherited, all } } }; null: as ever.
+  setErrors(found) {
+    this.losses = found;
+    this.#colour();
+    this.#showLegend();
   }
 
   fit() {
@@ -952,7 +980,10 @@ class GraphView {
     this.said = graphElement("div", "jitq-graph-said");
     this.said.setAttribute("aria-live", "polite");
     const foot = graphElement("div", "jitq-graph-foot");
-    foot.append(this.#legend(), this.#buttons());
+    this.legend = this.#legend();
+    this.lossLegend = graphElement("div", "jitq-graph-legend");
+    foot.append(this.legend, this.lossLegend, this.#buttons());
+    this.#showLegend();
     this.root.replaceChildren(this.body, foot, this.said);
   }
 
@@ -991,6 +1022,20 @@ class GraphView {
       legend.append(entry);
     }
     return legend;
+  }
+
+  // With the colours of the errors, theirs takes the place of the legend.
+  #showLegend() {
+    const { losses } = this;
+    this.legend.hidden = losses !== null;
+    this.lossLegend.hidden = losses === null;
+    if (!losses) return;
+    const { stage, bands } = losses;
+    const names = [`≥ ${bands[0]}`, ...bands.slice(1).map((low, at) => `${low} – ${bands[at]}`), `< ${bands.at(-1)}`];
+    const chips = names.map((name, band) => graphElement("span", `jitq-graph-chip jitq-graph-loss-${band}`, name));
+    const what = stage ? `own SQNR, dB after ${stage}:` : "nothing was measured here";
+    this.lossLegend.title = "What the op itself loses, given its inputs as they are after that stage";
+    this.lossLegend.replaceChildren(what, ...(stage ? chips : []));
   }
 
   #buttons() {
@@ -1037,6 +1082,7 @@ class GraphView {
     this.isMeasured = true;
     this.minimap.fill([...index.rects].map(([box, rect]) => ({ rect, status: index.statusOf(box) })));
     this.#sortHits();
+    this.#colour();
   }
 
   // The first drawing of a fold state: what was held keeps its place, if anything was.
@@ -1163,6 +1209,56 @@ class GraphView {
     this.#strengthen();
   }
 
+  // The boxes in the colours of what is lost in them, with the number; or no longer.
+  #colour() {
+    for (const element of this.coloured) element.classList.remove(...GRAPH_LOSS_CLASSES);
+    for (const badge of this.badges) badge.remove();
+    this.coloured = [];
+    this.badges = [];
+    this.body.classList.toggle("jitq-graph-losses", this.losses !== null);
+    if (!this.losses) return;
+    const [first, second] = this.panes;
+    const { before } = this.losses;
+    const isPair = before && second.drawing;
+    for (const pane of this.panes) {
+      const found = isPair && pane === first ? before : { nodes: this.losses.nodes, gone: {} };
+      for (const [box, element] of pane.boxes) this.#colourBox(box, element, found);
+    }
+  }
+
+  #colourBox(box, element, found) {
+    const worst = this.#worstIn(box, found);
+    if (!worst) return;
+    const value = graphDecibels(worst.own);
+    const band = this.losses.bands.filter((low) => value < low).length;
+    const { x, y, width } = this.index.rects.get(box);
+    const badge = graphBadge(x + width, y, Number.isFinite(value) ? value.toFixed(1) : worst.own);
+    element.classList.add(GRAPH_LOSS_CLASSES[band]);
+    element.append(badge);
+    this.coloured.push(element);
+    this.badges.push(badge);
+  }
+
+  // Of the nodes in a box, what the one loses that loses most; undefined where nothing is known.
+  #worstIn(box, found) {
+    const { nodes, gone } = this.index.nodesOf(box);
+    const all = [...nodes.map((id) => found.nodes[id]), ...gone.map((id) => found.gone[id])];
+    const known = all.filter((each) => each && each.own !== null);
+    return known.sort((a, b) => graphDecibels(a.own) - graphDecibels(b.own))[0];
+  }
+
+  #about(box) {
+    const { losses } = this;
+    const runs = losses ? [["", { nodes: losses.nodes, gone: {} }]] : [];
+    if (losses?.before) runs.splice(0, 1, ["A: ", losses.before], ["B: ", runs[0][1]]);
+    const lines = runs.map(([name, found]) => [name, this.#worstIn(box, found)]).filter(([, worst]) => worst);
+    const said = lines.map(([name, { own, inherited, all }]) => ({
+      text: `${name}lost here ${own} dB · inherited ${inherited ?? "?"} dB · in all ${all ?? "?"} dB`,
+      kind: "node",
+    }));
+    return [...this.index.about(box), ...said];
+  }
+
   #findHits() {
     const words = this.query.toLowerCase().split(/\s+/).filter(Boolean);
     const isHit = (node) => words.every((word) => node.words.includes(word));
@@ -1242,7 +1338,7 @@ class GraphView {
   #cardBeside(box) {
     const pane = this.panes.find((each) => each.boxes.has(box)).element;
     const rect = this.camera.toView(this.index.rects.get(box));
-    this.card.fill(this.index.about(box));
+    this.card.fill(this.#about(box));
     this.card.stand({ ...rect, x: rect.x + pane.offsetLeft, y: rect.y + pane.offsetTop }, 10);
   }
 
@@ -1256,7 +1352,7 @@ class GraphView {
     if (box !== this.muted) this.muted = null;
     else if (box !== null) return;
     if (box === null) this.#hoverEdge(event);
-    else if (isNew || this.card.element.hidden) this.card.fill(this.index.about(box));
+    else if (isNew || this.card.element.hidden) this.card.fill(this.#about(box));
     this.#cardAt(event);
   }
 

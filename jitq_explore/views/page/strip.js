@@ -4,8 +4,9 @@ const MOST_SAID = 4; // warnings shown above the graph
 
 /** The heading and one card a stage. */
 class Strip {
-  constructor({ onStage, level }) {
+  constructor({ onStage, onStep, level }) {
     this.onStage = onStage;
+    this.onStep = onStep;
     this.level = level;
     this.heading = make("div", { class: "jitq-heading" });
     this.cards = make("ol", { class: "jitq-cards" });
@@ -63,7 +64,27 @@ class Strip {
       make("span", { class: "jitq-card-line" }, ...name),
       make("span", { class: "jitq-card-line" }, ...outcomeOf(stage), ...timeOf(stage)),
     );
-    return make("li", {}, button, stepsOf(stage));
+    return make("li", {}, button, this.stepsOf(stage));
+  }
+
+  /** The phases of its inner steps, each a way in. */
+  stepsOf(stage) {
+    if (!stage.steps.length) return null;
+    const phases = stage.steps.map(({ name, label, title, number }) =>
+      make(
+        "li",
+        {},
+        makeJump([name, label].filter(Boolean).join(" "), () => this.onStep(stage.name, number), {
+          title,
+        }),
+      ),
+    );
+    return make(
+      "details",
+      { class: "jitq-steps" },
+      make("summary", { text: plural(sumOf(stage.steps), "inner step") }),
+      make("ol", {}, ...phases),
+    );
   }
 
   cardToCome(name) {
@@ -116,19 +137,9 @@ function timeOf(stage) {
   return [make("span", { class: "jitq-time", text: duration(stage.seconds) })];
 }
 
-function stepsOf(stage) {
-  if (!stage.steps.length) return null;
-  return make(
-    "details",
-    { class: "jitq-steps" },
-    make("summary", { text: plural(stage.steps.length, "inner step") }),
-    make("ol", {}, ...stage.steps.map((step) => make("li", { text: stepText(step) }))),
-  );
-}
-
-function stepText(step) {
-  if (typeof step === "string") return step;
-  return [step.name ?? step.title, step.label].filter(Boolean).join("  ");
+/** How many steps the phases have. */
+function sumOf(phases) {
+  return phases.reduce((sum, { count }) => sum + count, 0);
 }
 
 function summaryOf(stage) {
@@ -170,11 +181,17 @@ class LiveBar {
     this.doing = make("span", { class: "jitq-quiet", role: "status" });
     this.problem = make("div", { role: "alert" });
     this.said = make("div", { role: "status" });
-    const buttons = [this.next, this.toEnd, this.stop, this.back, this.progress, this.doing];
+    this.accept = makeButton("Accept what was seen", () => this.begin({ do: "accept" }), {
+      title: "Go on with the batches that the interrupted calibration has seen",
+    });
+    this.alone = makeButton("Go on with the changed run", () => this.begin({ do: "alone" }));
+    this.earlier = makeButton("Back to the run before", () => this.begin({ do: "earlier" }));
+    this.steps = [this.next, this.toEnd, this.stop, this.back];
+    const buttons = [...this.steps, this.accept, this.alone, this.earlier];
     this.element = make(
       "div",
       { class: "jitq-live", role: "group", "aria-label": "Run" },
-      make("div", { class: "jitq-bar" }, ...buttons),
+      make("div", { class: "jitq-bar" }, ...buttons, this.progress, this.doing),
       this.problem,
       this.said,
     );
@@ -192,6 +209,11 @@ class LiveBar {
   show(run) {
     this.run = run;
     this.element.hidden = !run.live;
+    // Two runs that are compared are whole.
+    for (const button of this.steps) button.hidden = Boolean(run.runs);
+    this.alone.hidden = !run.runs;
+    this.earlier.hidden = !run.earlier;
+    this.accept.hidden = !run.stages.some(({ canAccept }) => canAccept);
     this.next.textContent = run.toCome.length
       ? `Run next: ${run.toCome[0]}`
       : "All stages have run";
@@ -206,6 +228,8 @@ class LiveBar {
     this.next.disabled = this.toEnd.disabled = !canRun;
     this.stop.disabled = !isBusy;
     this.back.disabled = isBusy || this.run.stages.length < 2;
+    this.accept.disabled = this.alone.disabled = this.earlier.disabled = isBusy;
+    this.stop.hidden = Boolean(this.run.runs) && !isBusy;
     this.progress.hidden = !isBusy;
     if (isBusy) this.progress.removeAttribute("value");
     else this.doing.textContent = "";
@@ -213,7 +237,8 @@ class LiveBar {
 
   showProgress({ stage, done, total }) {
     this.setBusy(true);
-    this.doing.textContent = total ? `${stage}: ${done} of ${total}` : `${stage}: ${done}`;
+    const count = total ? `: ${done} of ${total}` : done ? `: ${done}` : " …";
+    this.doing.textContent = `${stage}${count}`;
     if (total) {
       this.progress.max = total;
       this.progress.value = done;
@@ -223,13 +248,15 @@ class LiveBar {
   /** The kernel has nothing more to do; what went wrong and what it warned of. */
   rest({ problem, said = [] }) {
     this.setBusy(false);
+    // What a stage failed with is told where its outcome is.
+    const isTold = this.run.stages.some(({ error }) => error?.message.trim() === problem.trim());
     const alarm = make(
       "div",
       { class: "jitq-alarm" },
       make("b", { text: `${FAILED} ` }),
       problem || "",
     );
-    this.problem.replaceChildren(...(problem ? [alarm] : []));
+    this.problem.replaceChildren(...(problem && !isTold ? [alarm] : []));
     const more = said.length - MOST_SAID;
     const lines = said.slice(0, MOST_SAID);
     if (more > 0) lines.push(`and ${plural(more, "more message")}: see Messages`);

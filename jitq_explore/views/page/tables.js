@@ -3,12 +3,19 @@
 const ROW_HEIGHT = 26; // pixels, as in the style sheet
 const ROWS_AROUND = 12; // rendered above and below what is in sight
 const WIDEST_CELL = 40; // characters
+const TRY_WIDTH = 100; // pixels
 const CHARACTER_WIDTH = 7.4; // pixels, at most so much on average
 
-/** `onRow(row)`: a row was chosen; `words` and `sorting` as a view of the same table had them. */
+/**
+ * `onRow(row)`: a row was chosen; `words` and `sorting` as a view of the same table had them;
+ * `actions`: buttons beside the filter; `tryOut(number)`, where rows can be: a row is to be tried.
+ */
 class TableView {
-  constructor(answer, onRow, { words = "", sorting = { column: -1, isDown: false } } = {}) {
+  constructor(answer, onRow, habits = {}, { actions = [], tryOut = null } = {}) {
+    const { words = "", sorting = { column: -1, isDown: false } } = habits;
     this.answer = answer;
+    this.actions = actions;
+    this.tryOut = tryOut;
     this.onRow = onRow;
     this.words = words;
     this.module = "";
@@ -36,10 +43,11 @@ class TableView {
       class: "jitq-quiet",
       text: [note, hint].filter(Boolean).join(" · "),
     });
-    const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, said);
+    const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, ...this.actions, said);
     this.body = make("tbody");
     this.heads = columns.map((column, at) => this.head(column, at));
-    const widths = this.widths();
+    const tryHead = this.tryOut ? [make("th", { scope: "col", text: "try it" })] : [];
+    const widths = [...(this.tryOut ? [TRY_WIDTH] : []), ...this.widths()];
     const cols = widths.map((width) => {
       const col = make("col");
       col.style.width = `${width}px`;
@@ -49,7 +57,7 @@ class TableView {
       "table",
       { class: "jitq-table", role: "grid", "aria-label": title },
       make("colgroup", {}, ...cols),
-      make("thead", {}, make("tr", { "aria-rowindex": "1" }, ...this.heads)),
+      make("thead", {}, make("tr", { "aria-rowindex": "1" }, ...tryHead, ...this.heads)),
       this.body,
     );
     this.table.style.width = `${widths.reduce((a, b) => a + b, 0)}px`;
@@ -79,11 +87,11 @@ class TableView {
 
   /** Fixed widths, so that columns keep still while rows come and go. */
   widths() {
-    return this.answer.columns.map(({ label }, at) => {
+    return this.answer.columns.map(({ label, isWide }, at) => {
       let longest = label.length + 2;
       for (const { cells } of this.answer.rows)
         longest = Math.max(longest, cellText(cells[at]).length);
-      return 20 + Math.ceil(Math.min(longest, WIDEST_CELL) * CHARACTER_WIDTH);
+      return 20 + Math.ceil(Math.min(longest, isWide ? 2 * WIDEST_CELL : WIDEST_CELL) * CHARACTER_WIDTH);
     });
   }
 
@@ -166,8 +174,17 @@ class TableView {
         "data-position": String(position),
         onclick: () => this.choose(position),
       },
+      this.tryOut ? this.tryCell(at) : null,
       ...cells.map((cell, nth) => cellOf(cell, columns[nth], bad.includes(columns[nth].name))),
     );
+  }
+
+  tryCell(at) {
+    const start = (event) => {
+      event.stopPropagation();
+      this.tryOut(at);
+    };
+    return make("td", {}, makeJump("run with it", start));
   }
 
   /** One row is a stop of the Tab key: the one last gone to, else the marked one, else the first. */
@@ -265,10 +282,18 @@ function cellOf(cell, { kind }, isBad) {
   });
 }
 
+/** What a cell stands for as a number, JSON having no infinity; null where it is none. */
+function numberOf(cell) {
+  const infinite = { "∞": Infinity, "−∞": -Infinity };
+  return typeof cell === "number" ? cell : Object.hasOwn(infinite, cell) ? infinite[cell] : null;
+}
+
 /** Numbers by size, all else by its text; what is missing comes last, whichever way it is turned. */
 function compareCells(one, other, turn) {
   const missing = (one === null) - (other === null);
   if (missing || one === null) return missing;
-  if (typeof one === "number" && typeof other === "number") return turn * (one - other);
+  const [left, right] = [numberOf(one), numberOf(other)];
+  if (left === right) return 0;
+  if (left !== null && right !== null) return turn * (left < right ? -1 : 1);
   return turn * cellText(one).localeCompare(cellText(other), "en", { numeric: true });
 }

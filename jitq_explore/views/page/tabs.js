@@ -1,12 +1,19 @@
 // The tabs below the graph; what is in one is asked for when it is opened.
 
+const STEPS_TAB = {
+  name: "steps",
+  title: "Inside",
+  hint: "What the pass said of itself, step by step",
+};
+
 const TEXT_TABS = [
   { name: "ir", title: "IR", hint: "The graph's text before and after the stage" },
   { name: "code", title: "Code", hint: "The code before and after the stage" },
 ];
 
 /**
- * `on` is told: tab name, row (of a table), line {nodes, gone}, requantize {key, qconfig}, error text.
+ * `on` is told: tab name, row (of a table), line {nodes, gone}, requantize {key, qconfig}, compare,
+ * apply {recommended: number of a row}.
  */
 class Tabs {
   constructor(answers, on) {
@@ -41,7 +48,8 @@ class Tabs {
       { name: "messages", title: "Messages", hint: "Errors and warnings" },
       { name: "qconfig", title: "qconfig", hint: "What was asked to be quantized, and how" },
     ];
-    this.tabs = [...run.tabs, ...TEXT_TABS, ...fixed];
+    const deep = run.stages.some(({ steps }) => steps.length) ? [STEPS_TAB] : [];
+    this.tabs = [...run.tabs, ...run.plotTabs, ...deep, ...TEXT_TABS, ...fixed];
     const hadFocus = this.list.contains(document.activeElement);
     this.list.replaceChildren(...this.tabs.map((tab) => this.tab(tab)));
     if (hadFocus) this.list.querySelector(`[data-tab="${this.open}"]`)?.focus();
@@ -59,7 +67,7 @@ class Tabs {
       title: hint || null,
     });
     button.append(
-      make("span", { class: "jitq-badge", text: count === undefined ? "" : String(count) }),
+      make("span", { class: "jitq-badge", text: String(count ?? "") }),
     );
     return button;
   }
@@ -111,13 +119,19 @@ class Tabs {
     const count = stage?.messages.length ?? 0;
     const badge = this.list.querySelector('[data-tab="messages"] .jitq-badge');
     badge.textContent = stage?.error ? FAILED : String(count);
+    const inside = this.list.querySelector('[data-tab="steps"] .jitq-badge');
+    if (inside) inside.textContent = String(sumOf(stage?.steps ?? []));
   }
 
   async view(tab, stage) {
     if (tab === "messages") return { element: messagesOf(this.run, stage) };
     if (tab === "qconfig") return { element: await this.qconfig() };
+    if (tab === STEPS_TAB.name) return this.stepsOf(stage);
     const isText = TEXT_TABS.some(({ name }) => name === tab);
     const key = isText ? `${tab} ${stage}` : tab;
+    const plots = this.run.plotTabs.find(({ name }) => name === tab);
+    if (plots && !this.views.has(key))
+      this.views.set(key, plotsOf(plots.plots, this.answers, this.on.row));
     if (!this.views.has(key)) {
       const answer = await (isText
         ? this.answers.get("text", { stage, what: tab })
@@ -129,6 +143,23 @@ class Tabs {
     return this.views.get(key);
   }
 
+  async stepsOf(stage) {
+    const key = `${STEPS_TAB.name} ${stage}`;
+    if (!this.views.has(key)) {
+      const answer = await this.answers.get("steps", { stage });
+      if (answer.error !== undefined)
+        return { element: make("div", { class: "jitq-alarm", text: answer.error }) };
+      if (!this.views.has(key))
+        this.views.set(key, new StepsView(answer, this.answers, stage));
+    }
+    return this.views.get(key);
+  }
+
+  /** Choose an inner step of the stage shown, whose tab is open. */
+  chooseStep(stage, number) {
+    this.views.get(`${STEPS_TAB.name} ${stage}`)?.choose(number);
+  }
+
   async qconfig() {
     const nodes = this.run.live
       ? await this.answers.get("nodes", { stage: this.run.stages[0].name })
@@ -138,7 +169,21 @@ class Tabs {
 
   made(isText, answer) {
     if (isText) return new TextView(answer, this.on.line);
-    return new TableView(answer, this.on.row, this.habits.get(answer.name));
+    const more = {
+      actions: answer.name === "numerics" && this.run.canCompare ? [this.compareButton()] : [],
+      tryOut:
+        answer.name === "recommendations" && this.run.canCompare && !this.run.runs
+          ? (recommended) => this.on.apply({ recommended })
+          : null,
+    };
+    return new TableView(answer, this.on.row, this.habits.get(answer.name), more);
+  }
+
+  compareButton() {
+    const again = this.run.measured ? " again" : "";
+    return makeButton(`Compare on the calibration data${again}`, () => this.on.compare(), {
+      title: "Run the calibration data through the float model and through every stage",
+    });
   }
 
   /** Mark the rows and lines of the selected nodes {nodes, gone} of the stage shown. */

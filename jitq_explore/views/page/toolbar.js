@@ -12,7 +12,10 @@ const SIDES = [
   ["both", "Side by side"],
 ];
 
-/** The tools; `on` is told: search, step, leave (the search box), module, reach, side, folds, fold, help. */
+/**
+ * The tools; `on` is told: search, step, leave (the search box), module, reach, side, errors,
+ * folds, fold, help.
+ */
 class Toolbar {
   constructor(on) {
     this.on = on;
@@ -25,7 +28,8 @@ class Toolbar {
     );
     const filters = [labelled("Module", this.module), labelled("Show", this.reach)];
     const help = makeButton("?", () => on.help(), { "aria-label": "Keys", title: "Keys (?)" });
-    const tools = [this.search, ...filters, this.makeSides(), this.makeFolds(), help];
+    const views = [this.makeSides(), this.makeErrors(), this.makeFolds()];
+    const tools = [this.search, ...filters, ...views, help];
     this.element = make(
       "div",
       { class: "jitq-bar jitq-tools", role: "group", "aria-label": "Graph tools" },
@@ -78,6 +82,21 @@ class Toolbar {
       "aria-label": "Before and after",
     };
     return make("span", attributes, ...this.sides);
+  }
+
+  makeErrors() {
+    this.errors = makeButton("Errors", () => this.on.errors(!this.isColoured), {
+      "aria-pressed": "false",
+    });
+    return this.errors;
+  }
+
+  /** Whether there are errors to show. */
+  showMeasured(isMeasured) {
+    this.errors.disabled = !isMeasured;
+    this.errors.title = isMeasured
+      ? "Colour each box by what its op loses (e)"
+      : "Nothing was measured yet: see the tab “Numerics”";
   }
 
   makeFolds() {
@@ -158,6 +177,8 @@ class Toolbar {
       this.module.append(make("option", { value: state.module, text: state.module }));
     }
     this.module.value = state.module;
+    this.isColoured = state.errors;
+    this.errors.setAttribute("aria-pressed", String(state.errors));
     this.reach.value = state.reach === null ? "" : String(state.reach);
     for (const button of this.sides) {
       button.setAttribute("aria-pressed", String(button.dataset.side === state.side));

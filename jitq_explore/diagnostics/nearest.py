@@ -1,36 +1,13 @@
-"""Which of torch's rewrite rules made a kernel, and which came nearest to an op that stayed."""
+"""Which of torch's rewrite rules came nearest to an op that stayed float."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from functools import lru_cache
 
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.snapshots.ir_text import parse_ir_text
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.rules import FusionRule
-
-_AROUND = (
-    "prim::", "aten::quantize_per_", "aten::dequantize", "aten::_choose_qparams", "aten::q_scale",
-    "aten::q_zero_point", "aten::_saturate", "quantized::", "jitq::",
-)  # fmt: skip
-"""Beginnings of kinds that surround the ops of a pattern."""
-
-
-def rule_of(recording: Recording, kernel: Node, kinds: Sequence[str]) -> FusionRule | None:
-    """The rule that put a kernel in place of ops of those kinds; None where rules were not kept.
-
-    The one that makes such a kernel from the very same ops.
-    """
-    wanted = Counter(kind.rstrip("_") for kind in kinds if not kind.startswith(_AROUND))
-    makers = [
-        rule
-        for rule in recording.rules
-        if rule.replacement and kernel.kind in _kinds(rule.replacement)
-    ]
-    exact = [rule for rule in makers if _ops(rule.pattern) == wanted]
-    return next(iter(exact), None)
 
 
 def nearest_rule(recording: Recording, graph: Graph, node: Node) -> tuple[FusionRule, str] | None:
@@ -76,15 +53,3 @@ def _compare(pattern: Graph, wanted: Node, graph: Graph, node: Node) -> tuple[in
 @lru_cache(maxsize=512)
 def _parsed(text: str) -> Graph:
     return parse_ir_text(text)
-
-
-@lru_cache(maxsize=512)
-def _kinds(text: str) -> frozenset[str]:
-    return frozenset(node.kind for node in _parsed(text).nodes)
-
-
-@lru_cache(maxsize=512)
-def _ops(text: str) -> Counter[str]:
-    """The float ops of a pattern, in place or not."""
-    nodes = _parsed(text).nodes
-    return Counter(node.kind.rstrip("_") for node in nodes if not node.kind.startswith(_AROUND))

@@ -1,0 +1,71 @@
+"""Which fusion rule made a node of the finished graph.
+
+Within a fusion a value keeps its name; freezing renumbers the values of its copy, and neither adds
+a quantized op nor changes their order. So the first quantized op of a kind after the fusion is the
+first of that kind in the end, and so on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from jitq_explore.snapshots.graph import Graph
+from jitq_explore.snapshots.once import once
+from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.rules import FusionRule
+from jitq_explore.snapshots.step_changes import kind_made, names_made
+from jitq_explore.snapshots.steps import Step, StepGraph
+
+
+def rule_of(recording: Recording, node_id: str) -> FusionRule | None:
+    """The rule that made that node of the last graph, of a deep recording.
+
+    None for a node that no rule made: one that was there before, or that another pass made.
+    KeyError for a node that the last graph has not.
+    """
+    recording.last.graph().node(node_id)
+    return rules_by_node(recording).get(node_id)
+
+
+@once
+def rules_by_node(recording: Recording) -> Mapping[str, FusionRule]:
+    """Id of a node of the last graph -> the rule that made it."""
+    steps = [step for stage in recording for step in stage.steps if step.rule and step.after]
+    if not steps or steps[-1].after is None:
+        return {}
+    names = _made(steps)
+    mode = "static" if recording.mode == "static" else "dynamic"
+    rules = {rule.name: rule for rule in recording.rules if rule.mode == mode}
+    made = list(_in_order(steps[-1].after, names))
+    return {
+        node_id: rules[name]
+        for node_id, name in _paired(made, recording.last.graph())
+        if name in rules
+    }
+
+
+def _made(steps: Iterable[Step]) -> Mapping[str, str]:
+    """Name of a value -> the last rule that made it."""
+    return {name: step.rule for step in steps for event in step.events for name in event.values}
+
+
+def _in_order(fused: StepGraph, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Kind of each node after the fusion, and the rule that made it ("" for none)."""
+    for line in fused.lines:
+        made = names_made(line)
+        if made:
+            yield kind_made(line), names.get(made[0], "")
+
+
+def _paired(fused: Iterable[tuple[str, str]], final: Graph) -> Iterator[tuple[str, str]]:
+    """Nodes of the last graph, with the rules of the nodes they were; none where counts differ."""
+    rules: dict[str, list[str]] = defaultdict(list)
+    for kind, rule in fused:
+        rules[kind].append(rule)
+    nodes: dict[str, list[str]] = defaultdict(list)
+    for node in final.nodes:
+        nodes[node.kind].append(node.id)
+    for kind, ids in nodes.items():
+        if len(ids) == len(rules[kind]):
+            yield from zip(ids, rules[kind], strict=True)
