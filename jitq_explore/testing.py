@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jitq_explore.diagnostics.causes import float_ops
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MAX_NAMED = 10
 """How many nodes a message names; it counts the others."""
 
-PLUMBING = frozenset({"prim::Constant", "prim::GetAttr"})
+PLUMBING = frozenset({"prim::Constant", "prim::GetAttr", "prim::ListConstruct"})
 """Kinds that come and go with the ops that need them."""
 
 MAX_CULPRITS = 5
@@ -53,20 +53,22 @@ def assert_stage(
     adds: Mapping[str, int] | None = None,
     removes: Mapping[str, int] | None = None,
 ) -> None:
-    """A stage adds, and takes away, so many nodes of each kind, and none of any other kind.
+    """A stage adds, and takes away, so many nodes of each kind that is named.
 
-    `{}` is for none at all; None asks nothing. Nodes that were changed are neither; constants and
-    fetched attributes count only where they are named.
+    `{}` is for none of any kind, but constants, lists and fetched attributes; None asks nothing. Of
+    nodes that became others (a convolution and its BatchNorm one convolution) those kinds count of
+    which there are more or fewer than before.
     """
     __tracebackhide__ = True
     found = _recording(recording)
     _check_stage(found, stage)
     names = [INPUT, *found.names]
     changes = diff(found, names[names.index(stage) - 1], stage)
-    wrong = [
-        *_differences("+", adds, changes.added),
-        *_differences("−", removes, changes.removed),
-    ]
+    added, removed = list(changes.added), list(changes.removed)
+    for match in changes.matched:
+        added += _surplus(match.after, match.before)
+        removed += _surplus(match.before, match.after)
+    wrong = [*_differences("+", adds, added), *_differences("−", removes, removed)]
     if wrong:
         _fail(f"stage {stage!r} changed the graph in another way than expected", wrong)
 
@@ -161,15 +163,24 @@ def _check_stage(recording: Recording, stage: str) -> None:
         raise ValueError(f"stage {stage!r} has not run (must be one of {list(recording.names)})")
 
 
+def _surplus(nodes: Iterable[Node], others: Iterable[Node]) -> Iterator[Node]:
+    """Of each kind as many nodes as there are more of it than among the others, the last ones."""
+    left = Counter(node.kind for node in others)
+    for node in nodes:
+        if left[node.kind]:
+            left[node.kind] -= 1
+        else:
+            yield node
+
+
 def _differences(
-    sign: str, wanted: Mapping[str, int] | None, nodes: Iterable[Node]
+    sign: str, wanted: Mapping[str, int] | None, nodes: Sequence[Node]
 ) -> Iterator[str]:
     """A line for each kind of which there are more or fewer than wanted, then the nodes."""
     if wanted is None:
         return
-    nodes = list(nodes)
     found = Counter(node.kind for node in nodes)
-    for kind in sorted({*wanted, *found} - (PLUMBING - wanted.keys())):
+    for kind in sorted(wanted or found.keys() - PLUMBING):
         expected, got = wanted.get(kind, 0), found[kind]
         if expected != got:
             yield f"{sign} {kind}: expected {expected}, got {got} ({got - expected:+d})"

@@ -23,7 +23,13 @@ from jitq_explore.capture.called_functions import inline_deadly_calls
 from jitq_explore.capture.reached import FunctionCall, reached_from
 from jitq_explore.capture.read_graph import source_of
 from jitq_explore.capture.read_modules import type_name
-from jitq_explore.capture.shared_classes import Unfinished, clashes, unfinished, unshared
+from jitq_explore.capture.shared_classes import (
+    Unfinished,
+    clashes,
+    try_passes,
+    unfinished,
+    unshared,
+)
 from jitq_explore.capture.torch_types import CppModule, CppNode
 
 MAX_NAMES = 8
@@ -37,10 +43,6 @@ GUARDED = (OBSERVE, OBSERVE_METHOD, FINALIZE_METHOD)
 
 QConfigs = Mapping[str, Any]
 """A scripted qconfig dict."""
-
-# Bound here, since `jq.record()` would take a trial of ours for the pass of a run.
-_insert_observers = torch._C._jit_pass_insert_observers
-_insert_quant_dequant = torch._C._jit_pass_insert_quant_dequant
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def _keys_to_live_with(
     while True:
         try:
             without = {**qconfigs, **dict.fromkeys(keys)}
-            _try_passes(unshared(module), method, without, quant_type)
+            try_passes(module, method, without, quant_type)
         except RuntimeError:
             if keys == paths:
                 paths = tuple(dict.fromkeys(path.rpartition(".")[0] for path in paths))
@@ -206,12 +208,6 @@ def _keys_to_live_with(
             keys = paths
         else:
             return keys
-
-
-def _try_passes(module: CppModule, method: str, qconfigs: QConfigs, quant_type: QuantType) -> None:
-    """Raise what preparing and converting the model would, without calibration; changes nothing."""
-    observed = _insert_observers(module, method, dict(qconfigs), False, quant_type)
-    _insert_quant_dequant(observed, method, False, False, quant_type)
 
 
 def _about_classes(module: CppModule, found: Unfinished) -> Hazard:

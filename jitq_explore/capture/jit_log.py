@@ -116,6 +116,18 @@ def listening(listener: Listener, options: str, said: Said) -> Iterator[None]:
             _sort(file, listener, _files(foreign), said)
 
 
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """While open, passes log nothing: for trials, which are no part of any run."""
+    with _lock:
+        options = torch._C._jit_get_logging_option()
+        _set_options("")
+        try:
+            yield
+        finally:
+            _set_options(options)
+
+
 def left_by(stage: str, given: ScriptModule) -> str:
     """The graph in which `quant_finalize` has fused: that of the model that it was given."""
     return str(given._c._get_method("forward").graph) if stage == "quant_finalize" else ""

@@ -23,6 +23,7 @@ from jitq_explore.capture.recorder_runs import (
 )
 from jitq_explore.capture.rehearsal import rehearse_weights
 from jitq_explore.capture.run_log import RunLog, describe_error
+from jitq_explore.capture.scripting import SCRIPTING
 from jitq_explore.capture.torch_types import CppModule, wrap
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Snapshot
@@ -136,7 +137,8 @@ class Watcher:
         given = _arguments(original, args, kwargs)
         run = self._begin(given, on_device)
         try:
-            with self.frames.entered(_Frame(run)):
+            # A preparation compiles observers, and no user's calibration is a part of it.
+            with self.frames.entered(_Frame(run)), SCRIPTING:
                 model = original(*args, **kwargs)
         finally:
             if run is not None and not run.log.recording.stages and not run.stopped:

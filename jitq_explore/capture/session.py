@@ -518,7 +518,9 @@ class Session:
             stage.name, lambda watched: self._applied(stage, watched), read
         )
         if stage.name in KEPT_LIVE:
-            self._kept[stage.name] = self._live_now()
+            # torch can leave a graph that cannot be copied: the next pass fails and says so.
+            with contextlib.suppress(RuntimeError):
+                self._kept[stage.name] = self._live_now()
 
     def _applied(self, stage: Stage, watched: Watched) -> ScriptModule:
         plan, module, options = self._plan, self._module, self._options

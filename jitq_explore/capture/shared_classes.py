@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.ao.quantization.quant_type import QuantType
 
+from jitq_explore.capture.jit_log import unheard
 from jitq_explore.capture.reached import Reached, reached_from
 from jitq_explore.capture.read_modules import is_observer, type_name, walk
 from jitq_explore.capture.scripting import compiled
@@ -26,6 +27,7 @@ from jitq_explore.capture.torch_types import CppModule, wrap
 
 # Bound here, since `jq.record()` would take a trial of ours for the pass of a run.
 _insert_observers = torch._C._jit_pass_insert_observers
+_insert_quant_dequant = torch._C._jit_pass_insert_quant_dequant
 
 QConfigs = Mapping[str, Any]
 """A scripted qconfig dict."""
@@ -115,8 +117,22 @@ def unshared(root: CppModule) -> CppModule:
     holder = compiled(_Holder(wrap(root)))
     tag = compiled(_Tag())
     tags = {path: (copy.copy(tag), copy.copy(tag)) for path, _ in walk(holder)}
-    clone = _insert_observers(holder, "forward", tags, True, QuantType.STATIC)
-    return clone.getattr("held")
+    return _observed(holder, "forward", tags, QuantType.STATIC).getattr("held")
+
+
+def try_passes(root: CppModule, method: str, qconfigs: QConfigs, quant_type: QuantType) -> None:
+    """Raise what preparing and converting the model would, without calibration; changes nothing."""
+    with unheard():
+        # Not in place: the conversion may change the tensors.
+        observed = _insert_observers(unshared(root), method, dict(qconfigs), False, quant_type)
+        converted = _insert_quant_dequant(observed, method, False, False, quant_type)
+    # As finalizing does, which fails where values were left out of scope.
+    converted._get_method(method).graph.copy()
+
+
+def _observed(root: CppModule, method: str, qconfigs: QConfigs, quant_type: QuantType) -> CppModule:
+    with unheard():
+        return _insert_observers(root, method, dict(qconfigs), True, quant_type)
 
 
 class _Holder(nn.Module):
@@ -156,7 +172,7 @@ def _observers_by_path(
     root: CppModule, method: str, qconfigs: QConfigs, quant_type: QuantType
 ) -> Counter[str]:
     """How many observers each module would get if it had a class of its own."""
-    observed = _insert_observers(unshared(root), method, dict(qconfigs), True, quant_type)
+    observed = _observed(unshared(root), method, qconfigs, quant_type)
     return Counter(
         path.rpartition(".")[0] for path, module in walk(observed) if is_observer(path, module)
     )

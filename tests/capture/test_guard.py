@@ -22,6 +22,7 @@ from crashing_nets import (
     DifferentMethods,
     Encoder,
     NeverCalled,
+    Relus,
     batch,
     make,
     scripted,
@@ -188,21 +189,21 @@ def test_functions_without_arguments_are_inlined(net, mode):
     assert "were inlined" in " ".join(run.recording["insert_observers"].messages)
 
 
-@pytest.mark.parametrize(
-    ("net", "mode", "float_module"),
-    [
-        (Attention, "static", "attention"),
-        (Encoder, "static", "layer"),
-        (Encoder, "dynamic", "layer"),
-    ],
-)
-def test_what_torch_cannot_quantize_stays_float_and_that_is_said(net, mode, float_module):
-    run = session(scripted(net), mode, batch(net), remedy=True)
+@pytest.mark.parametrize(("net", "float_module"), [(Attention, "attention"), (Encoder, "layer")])
+def test_what_torch_cannot_quantize_stays_float_and_that_is_said(net, float_module):
+    run = session(scripted(net), "static", batch(net), remedy=True)
     run.run()
     assert run.recording.qconfig[float_module] == "None"
     said = [text for text in run.recording["insert_observers"].messages if "kept float" in text]
     assert float_module in " ".join(said)
     assert len(kinds(run.module)) == 1
+
+
+def test_an_encoder_is_quantized_dynamically():
+    run = session(scripted(Encoder), "dynamic", remedy=True)
+    run.run()
+    assert "layer" not in run.recording.qconfig
+    assert len(kinds(run.module)) == 3
 
 
 def test_the_users_model_stays_as_it_was():
@@ -238,6 +239,15 @@ def test_the_error_can_be_sent_to_another_process():
     assert (str(copy), copy.modules, copy.hazards) == (
         str(caught.value), caught.value.modules, caught.value.hazards,
     )  # fmt: skip
+
+
+def test_trials_of_the_guard_are_not_heard_in_a_deep_recording():
+    def events(model):
+        run = session(model, "static", batch(Relus), deep=True)
+        run.run(until="insert_observers")
+        return [(step.name, len(step.events)) for step in run.recording["insert_observers"].steps]
+
+    assert events(scripted(Relus)) == events(without_sharing(Relus)) != []
 
 
 class Block(nn.Module):
