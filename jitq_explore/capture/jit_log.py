@@ -19,7 +19,7 @@ from torch.jit import ScriptModule
 
 from jitq_explore.capture.log_entries import LogEntry, LogReader
 from jitq_explore.capture.log_volume import Verbosity, expected_bytes
-from jitq_explore.capture.printed import UNPRINTABLE
+from jitq_explore.capture.printed import has_unprintable_weight
 from jitq_explore.snapshots.recording import Snapshot
 
 LOG_BYTES = 256 * 2**20
@@ -60,9 +60,9 @@ class Listener:
     def options_for(self, stage: str, before: Snapshot) -> tuple[str, str]:
         """The log options for a stage, and what has to be left out so as to stay in bounds."""
         offered = _VERBOSITY.get(stage.partition("#")[0], ())
-        if offered and any(UNPRINTABLE in text for text in before.texts.values()):
-            # Its log would raise the same error in the middle of the pass.
-            return "", "inner steps are left out: torch cannot print this graph"
+        if stage.startswith("quant_finalize") and has_unprintable_weight(before):
+            # The log would raise an error in the middle of the pass.
+            return "", "inner steps are left out: torch cannot print a weight of one element"
         left_out = ""
         for verbosity in offered:
             size = expected_bytes(verbosity, before)

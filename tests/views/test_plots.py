@@ -207,4 +207,6 @@ def test_names_are_text():
 
 
 def test_a_notebook_shows_a_picture_of_its_own():
-    assert jq.plot_ranges(spoilt())._repr_png_().startswith(b"\x89PNG")
+    data, size = jq.plot_ranges(spoilt())._repr_png_()
+    assert data.startswith(b"\x89PNG")
+    assert size["width"] > size["height"] > 100
