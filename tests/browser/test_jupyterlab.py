@@ -44,6 +44,9 @@ def lab(tmp_path_factory, request):
 @pytest.fixture
 def explorer(lab):
     """That of one run, as it was when it was opened."""
+    # The last test's choices are told to the kernel with a delay: until they are, what it is to go
+    # back to is what it has, and nothing is sent.
+    lab.page.wait_for_timeout(300)
     lab.run_cell("explorer.state = first")
     assert not lab.errors
     found = lab.page.locator(".jitq").first

@@ -64,7 +64,7 @@ def corpus(seeds: range, sizes: tuple[int, ...], is_bare: bool) -> tuple[Score, 
 
 @pytest.mark.parametrize("is_bare", [False, True], ids=["with paths", "bare"])
 @pytest.mark.parametrize(
-    ("seeds", "sizes", "least"), [(range(40), LARGE, 0.99), (range(300), SMALL, 0.97)]
+    ("seeds", "sizes", "least"), [(range(20), LARGE, 0.99), (range(300), SMALL, 0.97)]
 )
 def test_edits_are_recovered(seeds, sizes, least, is_bare):
     edits, pairs = corpus(seeds, sizes, is_bare)
