@@ -118,20 +118,22 @@ class Examiner:
         return self.recording.error is not None and self.index == self.tracker.last
 
     def later(self, node: Node) -> tuple[Examiner, Node] | None:
-        """The same node in the first graph that has quantize nodes, and who answers for it there.
+        """The same node, or the kernel it went into, in the newest graph, and who answers there.
 
-        Where it went into a kernel by then, or was not converted yet, None.
+        Where nothing was converted yet, or nothing is left of the node, None.
         """
+        names = map(base_name, self.tracker.names[self.index + 1 :])
+        if not any(name in CONVERTS for name in names):
+            return None
         spots: tuple[Spot, ...] = (Spot(self.index, self.method, node.id),)
-        for index in range(self.index, self.tracker.last):
+        for _ in range(self.index, self.tracker.last):
             links = [self.tracker.onward(each) for each in spots]
             spots = tuple(s for link in links if link for s in link.after)
-            if not spots:
-                return None
-            if base_name(self.tracker.names[index + 1]) in CONVERTS:
-                after = Examiner(self.recording, index + 1, spots[0].method)
-                return after, self.tracker.node(spots[0])
-        return None
+        if not spots:
+            return None
+        return Examiner(self.recording, spots[0].index, spots[0].method), self.tracker.node(
+            spots[0]
+        )
 
     def nearest(self, node: Node) -> str:
         """The fusion rule that came nearest, and what it asked for in vain; "" where none did."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from jitq_explore.diagnostics.causes import Examiner, Reason
 from jitq_explore.diagnostics.op_kinds import MOVES_DATA, ON_QUANTIZED, is_compute
-from jitq_explore.snapshots.deciding import QUANTIZABLE
+from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.domains import Domain
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Node
@@ -201,6 +201,13 @@ def _at_the_observers(examiner: Examiner, node: Node) -> _Told:
 
 
 def _why_not_observed(examiner: Examiner, node: Node) -> Iterator[Reason]:
+    if examiner.recording.mode != "static" and node.kind in QUANTIZABLE_DYNAMICALLY:
+        yield Reason(
+            "dynamic",
+            "dynamic quantization observes what its kernels take, not what they make: the next "
+            "kernel measures that anew in every call",
+        )
+        return
     for name in node.outputs:
         for user in examiner.graph.consumers.get(name, ()):
             if user.kind in _FUSED_WITH and node.kind in QUANTIZABLE:
@@ -212,10 +219,12 @@ def _why_not_observed(examiner: Examiner, node: Node) -> Iterator[Reason]:
                 return
     later = examiner.later(node)
     if later is None:
-        yield Reason("not_yet", "the run has not come to quantizing it")
+        yield Reason("not_yet", "nothing is quantized yet, or nothing is left of it by then")
         return
     after, there = later
-    if Domain.QUANTIZED in {after.domains.get(name) for name in there.inputs}:
+    if is_kernel(there):
+        yield Reason("in_kernel", f"it goes into {there.kind}, whose result is another value")
+    elif Domain.QUANTIZED in {after.domains.get(name) for name in there.inputs}:
         yield Reason("as_it_is", "it hands on the scale of its input, or has a fixed one")
     else:
         yield from after.reasons(there)

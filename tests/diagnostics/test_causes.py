@@ -146,6 +146,22 @@ def test_what_is_not_observed_has_a_reason():
     }
 
 
+@pytest.mark.parametrize(
+    ("run", "kind", "said"),
+    [
+        (("residual",), "aten::mean", "hands on the scale of its input"),
+        (("residual",), "aten::add", "one kernel with aten::relu"),
+        (("lstm", "scripted", "dynamic"), "aten::linear", "what its kernels take"),
+        (("lstm", "scripted", "static"), "aten::lstm", "no rule"),
+    ],
+)
+def test_a_finished_run_says_why_a_result_was_not_observed(run, kind, said):
+    recording = recorded(*run)
+    nodes = recording["insert_observers"].after.graph().nodes
+    node = next(node for node in nodes if node.kind == kind)
+    assert said in jq.explain(recording, node, "insert_observers").reasons[-1].text
+
+
 def test_a_relu_that_was_not_fused_says_why():
     recording = recorded("functional")
     relu = next(recording.last.graph().find("aten::relu"))
