@@ -178,6 +178,7 @@ class Examiner:
         yield self._of_training(node)
         yield self._of_operands(node)
         yield self._of_inputs(node)
+        yield self._of_its_module(node)
         yield self._of_the_fusion()
         yield Reason(
             "no_match",
@@ -311,7 +312,10 @@ class Examiner:
 
     def _of_the_qconfig(self, node: Node) -> Reason | None:
         if node.kind in FOLLOWS_INPUTS or node.kind in ON_QUANTIZED:
-            return None
+            return None  # what their inputs are decides first
+        return self._of_its_module(node)
+
+    def _of_its_module(self, node: Node) -> Reason | None:
         paths = dict.fromkeys(each.module_path for each in self.origins(node))
         for path in paths or {self.module_of(node): None}:
             if qconfig_text(self.recording, path) == NO_QCONFIG:

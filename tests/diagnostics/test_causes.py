@@ -33,7 +33,7 @@ from gallery import (
     static,
 )
 from nets import NETS
-from runs import recorded, session
+from runs import FBGEMM, recorded, session
 
 import jitq_explore as jq
 from jitq_explore.diagnostics.causes import Examiner, float_ops
@@ -144,6 +144,16 @@ def test_what_is_not_observed_has_a_reason():
         "aten::matmul": "no_rule",
         "aten::softmax": "no_rule",
     }
+
+
+def test_an_op_that_follows_its_inputs_needs_the_qconfig_of_its_module():
+    keys = ("stem", "block1.conv1", "block1.conv2", "block1", "block2.conv1", "block2.conv2", "fc")
+    recording = session("residual").with_qconfig(dict.fromkeys(keys, FBGEMM)).run()
+    (add,) = (node for node in float_ops(recording) if node.kind == "aten::add")
+    explained = jq.explain(recording, add)
+    assert (explained.cause, explained.reasons[-1].module) == ("no_qconfig", "block2")
+    cured = session("residual").with_qconfig(dict.fromkeys((*keys, "block2"), FBGEMM)).run()
+    assert "aten::add" not in {node.kind for node in float_ops(cured)}
 
 
 @pytest.mark.parametrize(
