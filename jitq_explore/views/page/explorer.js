@@ -602,6 +602,8 @@ function render({ model, el }) {
     const state = model.get("state") ?? {};
     if (sameValue(state, told)) return;
     clearTimeout(saving);
+    // Should what was told before arrive after this, then it counts there, and is shown again.
+    told = null;
     page.setState(state);
   };
   model.on("change:state", hear);
