@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
+
+# One thread for each of torch's loops, in the kernels and the processes that tests start as well:
+# the tests run on all cores already, and threads that wait for one another there take three times
+# the CPU time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class Demo:
