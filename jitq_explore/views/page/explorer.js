@@ -1,8 +1,10 @@
 // The explorer's page: its parts, what is chosen, and the two homes that it has.
 //
 // The page is one ES module, these files in this order (none imports another):
-//   graph_view.js, dom.js, answers.js, follow.js, strip.js, toolbar.js, what_if.js, details.js,
-//   tables.js, text.js, steps.js, plots.js, tabs.js, keys.js, explorer.js
+//   graph_shapes.js, graph_camera.js, graph_pane.js, graph_card.js, graph_minimap.js,
+//   graph_index.js, graph_hands.js, graph_colours.js, graph_view.js, dom.js, answers.js, follow.js,
+//   strip.js, toolbar.js, what_if.js, details.js, tables.js, text.js, steps.js, plots.js, tabs.js,
+//   keys.js, explorer.js
 
 const NO_STATE = {
   stage: "",
