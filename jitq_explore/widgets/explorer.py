@@ -17,6 +17,14 @@ from jitq_explore.widgets.live import Control, LiveRun
 from jitq_explore.widgets.selection import Selection, beginning
 
 
+class _SharedState(traitlets.Dict):  # type: ignore[type-arg]
+    """Set by one thread at a time, the telling included: what a page hears last is what is."""
+
+    def set(self, obj: Any, value: Any) -> None:
+        with obj._state_lock:
+            super().set(obj, value)
+
+
 class Explorer(anywidget.AnyWidget):
     """Steps through the stages of a recording; with a live run it also runs those to come.
 
@@ -30,7 +38,7 @@ class Explorer(anywidget.AnyWidget):
 
     _esm = script()
     _css = style()
-    state = traitlets.Dict().tag(sync=True)
+    state = _SharedState().tag(sync=True)
 
     _live: Control | None = None
 

@@ -173,6 +173,23 @@ def test_a_state_that_cannot_be_is_refused_to_python_and_put_right_in_the_page(
     assert sent == ["state"]
 
 
+def test_where_page_and_cell_choose_at_once_the_page_hears_last_what_is(page, monkeypatch):
+    explorer, told = page.explorer, []
+    chosen = explorer.selection.choose("dce").to_dict()
+    cell = threading.Thread(target=lambda: setattr(explorer, "state", chosen))
+
+    def send(message, buffers=None):
+        told.append(message["state"]["state"])
+        if cell.ident is None:  # while the page is told what it said, a cell is run
+            cell.start()
+            cell.join(0.2)
+
+    monkeypatch.setattr(explorer, "_send", send)
+    page.set_state(stage="calibrate")
+    cell.join()
+    assert told[-1] == explorer.state == chosen
+
+
 # Running ------------------------------------------------------------------------------------------
 
 

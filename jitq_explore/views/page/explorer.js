@@ -586,27 +586,22 @@ export function open(el, source, state = {}, options = {}) {
 /** The page as an anywidget. */
 function render({ model, el }) {
   const source = fromKernel(model);
-  // Choices come faster than a kernel answers: only the newest is told to it, and what it says
-  // back of that is no news.
-  let saving = null;
-  let told = null;
+  // Choices come faster than a kernel answers: only the newest is told to it.
+  let saving = 0;
   const page = open(el, source, model.get("state") ?? {}, {
     onState(state) {
       clearTimeout(saving);
       saving = setTimeout(() => {
-        told = state;
+        saving = 0;
         model.set("state", state);
         model.save_changes();
       }, 100);
     },
   });
+  // The kernel says its state, and says again what it was told: what it said last is what it has,
+  // and is shown. But what was chosen here and is yet to be told will come after that.
   const hear = () => {
-    const state = model.get("state") ?? {};
-    if (sameValue(state, told)) return;
-    clearTimeout(saving);
-    // Should what was told before arrive after this, then it counts there, and is shown again.
-    told = null;
-    page.setState(state);
+    if (!saving) page.setState(model.get("state") ?? {});
   };
   model.on("change:state", hear);
   return () => {
