@@ -17,7 +17,7 @@ from jitq_explore.widgets.live import Control, LiveRun
 from jitq_explore.widgets.selection import Selection, beginning
 
 
-class _SharedState(traitlets.Dict):  # type: ignore[type-arg]
+class _SharedState(traitlets.Dict):
     """Set by one thread at a time, the telling included: what a page hears last is what is."""
 
     def set(self, obj: Any, value: Any) -> None:

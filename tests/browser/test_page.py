@@ -119,6 +119,16 @@ def test_a_node_selects_its_row_and_a_row_its_node(page):
     expect(rows.last).to_have_class(re.compile("jitq-here"))
 
 
+def test_an_observed_value_is_followed_after_its_observer_is_gone(page):
+    page.tab.locator("button.jitq-card", has_text="insert_observers").click()
+    page.boxes("weight: PerChannelMinMaxObserver").first.click()
+    expect(page.details).to_have_text("jitq::observe")
+    for stage, kind in (("quant_finalize", "aten::quantize_per_channel"), ("dce", "quantized::")):
+        page.tab.locator("button.jitq-card", has_text=stage).click()
+        expect(page.details).to_contain_text(kind)
+        expect(page.tab.locator("tr.jitq-here").first).to_be_visible()
+
+
 def test_a_mark_selects_its_node_and_a_node_its_mark(page):
     page.tab.locator("button.jitq-card", has_text="calibrate").click()
     page.tab.get_by_role("tab", name="Ranges").click()
