@@ -338,6 +338,12 @@ def test_an_observed_value_is_found_at_every_stage():
     assert "quantized::conv2d_relu" in seen["dce"]
 
 
+def test_what_is_not_there_is_said_once():
+    found = ask(answers(RUNS[0]), "table", name="findings")
+    assert not found["rows"]
+    assert found["note"] == "Nothing was found."
+
+
 def test_an_observer_without_data_is_bad():
     run = recorded("mlp")
     found = ask(Answers.of(replace(run, stages=run.stages[:2])), "table", name="observers")

@@ -248,13 +248,15 @@ def test_a_failing_stage_is_shown_and_what_was_said_with_it(capfd):
     def calibrate(model, batches):
         print("a word")
         warnings.warn("an odd batch", stacklevel=1)
-        raise ValueError("broken")
+        raise ValueError("broken:\n\tthis")
 
     page = Page(jq.explore(calibrated_by(calibrate)))
+    problem = "ValueError: broken:\n    this"
     said = ["a word", "UserWarning: an odd batch"]
-    assert page.do("run") == {"event": "idle", "problem": "ValueError: broken", "said": said}
+    assert page.do("run") == {"event": "idle", "problem": problem, "said": said}
     stage = page.ask("run")["stages"][-1]
     assert (stage["name"], stage["outcome"]) == ("calibrate", "failed")
+    assert stage["error"]["message"] == problem
     assert page.explorer.selection.stage == "calibrate"
     assert capfd.readouterr() == ("", "")
     assert page.do("back") == IDLE

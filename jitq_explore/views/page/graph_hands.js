@@ -26,6 +26,7 @@ class GraphHands {
     on("dblclick", (event) => this.#doubleClick(event));
     on("wheel", (event) => this.#wheel(event, element), { passive: false });
     on("keydown", (event) => this.#key(event));
+    on("scroll", () => this.#scrolled(element));
   }
 
   #press(event, element) {
@@ -110,6 +111,14 @@ class GraphHands {
       event.preventDefault();
       this.wheeled = event.timeStamp;
     }
+  }
+
+  // The browser scrolls to what it found on the page, or to what got the focus: the camera does it.
+  #scrolled(element) {
+    const { scrollLeft, scrollTop } = element;
+    if (!scrollLeft && !scrollTop) return;
+    element.scrollTo(0, 0);
+    this.camera.pan(-scrollLeft, -scrollTop);
   }
 
   #hintAtClick() {

@@ -27,7 +27,8 @@ class GraphView {
 
   show({ panes, nodes, errors = null }) {
     const old = this.index;
-    const held = this.#held();
+    // What is seen as it was first shown is shown so again, unless a module was folded by hand.
+    const held = this.camera.isHome && !this.anchor ? null : this.#held();
     this.panes.forEach((pane, number) => {
       pane.element.hidden = number >= panes.length;
       if (number < panes.length) pane.mount(panes[number].drawing, panes[number].label, panes.length === 1);
@@ -240,7 +241,9 @@ class GraphView {
   // The first drawing of a fold state: what was held keeps its place, if anything was.
   #settleIn({ held, centre }) {
     const rect = held && this.index.rectOf(held);
-    if (rect) this.camera.hold([rect.x, rect.y], held.at);
+    // Where two drawings take the place of one, the middle of the window is elsewhere.
+    const aside = held ? (this.camera.view.width - held.width) / 2 : 0;
+    if (rect) this.camera.hold([rect.x, rect.y], [held.at[0] + aside, held.at[1]]);
     else this.camera.home();
     if (centre) this.#show(centre);
   }
@@ -249,13 +252,14 @@ class GraphView {
   // corner.
   #held() {
     const { anchor, camera, index } = this;
+    const { width } = camera.view;
     this.anchor = null;
-    if (!index.rects.size || !camera.view.width) return null;
-    if (anchor) return anchor;
+    if (!index.rects.size || !width) return null;
+    if (anchor) return { ...anchor, width };
     const middle = camera.toPaper([camera.view.width / 2, camera.view.height / 2]);
     const box = this.#isSeen(this.current) ? this.current : index.nearestTo(middle);
     const { x, y } = camera.toView(index.rects.get(box));
-    return { ...index.nodesOf(box), path: "", at: [x, y] };
+    return { ...index.nodesOf(box), path: "", at: [x, y], width };
   }
 
   #isSeen(box) {
