@@ -170,7 +170,21 @@ def test_a_state_that_cannot_be_is_refused_to_python_and_put_right_in_the_page(
     monkeypatch.setattr(page.explorer, "send_state", sent.append)
     page.set_state(**state)
     assert page.explorer.state == before
-    assert sent == ["state"]
+    assert sent == [("state", "_turn")]
+
+
+def test_what_a_page_chose_before_it_knew_of_a_cells_choice_comes_too_late(page, monkeypatch):
+    explorer, sent = page.explorer, []
+    known = explorer._turn
+    page.set_state(stage="calibrate", turn=known)
+    assert explorer.selection.stage == "calibrate"
+    explorer.selection = explorer.selection.choose("dce")
+    monkeypatch.setattr(explorer, "send_state", sent.append)
+    page.set_state(stage="insert_observers", turn=known)
+    assert explorer.selection.stage == "dce"
+    assert sent == [("state", "_turn")]
+    page.set_state(stage="insert_observers", turn=explorer._turn)
+    assert explorer.selection.stage == "insert_observers"
 
 
 def test_where_page_and_cell_choose_at_once_the_page_hears_last_what_is(page, monkeypatch):
@@ -179,7 +193,7 @@ def test_where_page_and_cell_choose_at_once_the_page_hears_last_what_is(page, mo
     cell = threading.Thread(target=lambda: setattr(explorer, "state", chosen))
 
     def send(message, buffers=None):
-        told.append(message["state"]["state"])
+        told.append(message["state"].get("state"))
         if cell.ident is None:  # while the page is told what it said, a cell is run
             cell.start()
             cell.join(0.2)

@@ -586,22 +586,34 @@ export function open(el, source, state = {}, options = {}) {
 /** The page as an anywidget. */
 function render({ model, el }) {
   const source = fromKernel(model);
-  // Choices come faster than a kernel answers: only the newest is told to it.
+  // Choices come faster than a kernel answers: only the newest is told to it, with the kernel's
+  // turn that it was made in. A cell that sets the state begins another: what was chosen without
+  // knowing of that is not told, or refused.
   let saving = 0;
-  const page = open(el, source, model.get("state") ?? {}, {
+  let known = model.get("_turn");
+  const stateOf = () => {
+    const { turn, ...state } = model.get("state") ?? {};
+    return state;
+  };
+  const page = open(el, source, stateOf(), {
     onState(state) {
+      const turn = model.get("_turn");
       clearTimeout(saving);
       saving = setTimeout(() => {
         saving = 0;
-        model.set("state", state);
+        model.set("state", { ...state, turn });
         model.save_changes();
       }, 100);
     },
   });
-  // The kernel says its state, and says again what it was told: what it said last is what it has,
-  // and is shown. But what was chosen here and is yet to be told will come after that.
   const hear = () => {
-    if (!saving) page.setState(model.get("state") ?? {});
+    if (known !== model.get("_turn")) {
+      known = model.get("_turn");
+      clearTimeout(saving);
+      saving = 0;
+    }
+    // What another page of this kernel chose is older than what is yet to be told.
+    if (!saving) page.setState(stateOf());
   };
   model.on("change:state", hear);
   return () => {
