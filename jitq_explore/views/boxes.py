@@ -98,11 +98,22 @@ class Tally:
             return Status.ADDED
         return Status.REMOVED if self.removed == self.total else Status.CHANGED
 
-    def __str__(self) -> str:
+    @property
+    def signs(self) -> str:
+        """How many differ, in signs; "" for none."""
         counts = (("+", self.added), ("−", self.removed), ("~", self.changed))
-        signs = " ".join(f"{sign}{count}" for sign, count in counts if count)
-        nodes = f"{self.total} nodes" if self.total != 1 else "1 node"
-        return f"{signs} of {nodes}" if signs else nodes
+        return " ".join(f"{sign}{count:,}" for sign, count in counts if count)
+
+    @property
+    def without_box(self) -> str:
+        """That these are not drawn, and why."""
+        have = f"{self.total:,} nodes have" if self.total != 1 else "1 node has"
+        differ = f" ({self.signs})" if self.signs else ""
+        return f"{have} no box{differ}: constants and attribute reads (in labels), checks"
+
+    def __str__(self) -> str:
+        nodes = f"{self.total:,} nodes" if self.total != 1 else "1 node"
+        return f"{self.signs} of {nodes}" if self.signs else nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +185,7 @@ class Picture:
         """What the picture does not show, a sentence each."""
         notes = []
         if self.in_labels.status is not Status.SAME:
-            notes.append(
-                f"{self.in_labels} have no box: constants and attribute reads (in labels), checks"
-            )
+            notes.append(self.in_labels.without_box)
         if self.left_out:
             notes.append(f"{self.left_out} boxes are left out; dotted lines pass over them")
         groups = [box.tally.total for box in self.boxes if box.role is Role.GROUP]

@@ -88,7 +88,7 @@ class Film:
             notes.append(f"{modules} folded into {boxes}, for {sum(groups):,} nodes")
         hidden = self._stage(number).without_box
         if hidden.status is not Status.SAME:
-            notes.append(f"{hidden} have no box: constants and attribute reads (in labels), checks")
+            notes.append(hidden.without_box)
         return "; ".join(notes)
 
     def box_of(self, stage: str, node: str, is_before: bool = False) -> str:

@@ -17,6 +17,22 @@ from jitq_explore.widgets.live import Control, LiveRun
 from jitq_explore.widgets.selection import Selection, beginning
 
 
+class _SharedState(traitlets.Dict):
+    """Set by one thread at a time, the telling included: what a page hears last is what is.
+
+    What is set here, and not taken in from a page, is a turn of the kernel's.
+    """
+
+    def set(self, obj: Any, value: Any) -> None:
+        with obj._state_lock:
+            if obj._is_hearing or obj.comm is None:
+                super().set(obj, value)
+                return
+            with obj.hold_sync():
+                obj._turn += 1
+                super().set(obj, value)
+
+
 class Explorer(anywidget.AnyWidget):
     """Steps through the stages of a recording; with a live run it also runs those to come.
 
@@ -30,9 +46,11 @@ class Explorer(anywidget.AnyWidget):
 
     _esm = script()
     _css = style()
-    state = traitlets.Dict().tag(sync=True)
+    state = _SharedState().tag(sync=True)
+    _turn = traitlets.Int(0).tag(sync=True)
 
     _live: Control | None = None
+    _is_hearing = False
 
     def __init__(
         self,
@@ -106,14 +124,26 @@ class Explorer(anywidget.AnyWidget):
         return Selection.from_dict(self._stages, proposal["value"]).to_dict()
 
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
-        """Take in what a page has set; where that cannot be any more, the page gets what is."""
+        """Take in what a page has set; where that cannot be any more, the page gets what is.
+
+        A page's messages wait behind its questions, and cells overtake them: a state that was
+        chosen before the page knew of the kernel's last `turn` is too late.
+        """
         with self._state_lock:
+            state = dict(sync_data.get("state", self.state))
+            is_late = state.pop("turn", self._turn) != self._turn
             try:
-                Selection.from_dict(self._stages, sync_data.get("state", self.state))
+                Selection.from_dict(self._stages, state)
             except ValueError:
-                self.send_state("state")
-            else:
-                super().set_state(sync_data)
+                is_late = True
+            if is_late:
+                self.send_state(("state", "_turn"))
+                return
+            self._is_hearing = True
+            try:
+                super().set_state({**sync_data, "state": state})
+            finally:
+                self._is_hearing = False
 
     def _show(self, is_over: bool) -> None:
         """Show what the live run has recorded as it is now, and when all is over the newest stage.
@@ -142,7 +172,8 @@ class Explorer(anywidget.AnyWidget):
                 selection = selection.last()
                 go = selection.stage
             # First the state: then pages that go there have nothing to tell that is not known.
-            self.selection = selection
+            if selection.to_dict() != self.state:
+                self.selection = selection
             self._tell({"event": "run", "run": self._run(), "go": go, "stale": stale})
 
     # Messages -------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.views.answers.wording import readable
 from jitq_explore.widgets.overhear import overheard
 
 
@@ -278,7 +279,7 @@ class Control:
         self._say_idle(problem, said)
 
     def _say_idle(self, problem: str, said: list[str] | None = None) -> None:
-        self.send({"event": "idle", "problem": problem, "said": said or []})
+        self.send({"event": "idle", "problem": readable(problem), "said": said or []})
 
 
 class _Reporter:

@@ -119,6 +119,16 @@ def test_a_node_selects_its_row_and_a_row_its_node(page):
     expect(rows.last).to_have_class(re.compile("jitq-here"))
 
 
+def test_an_observed_value_is_followed_after_its_observer_is_gone(page):
+    page.tab.locator("button.jitq-card", has_text="insert_observers").click()
+    page.boxes("weight: PerChannelMinMaxObserver").first.click()
+    expect(page.details).to_have_text("jitq::observe")
+    for stage, kind in (("quant_finalize", "aten::quantize_per_channel"), ("dce", "quantized::")):
+        page.tab.locator("button.jitq-card", has_text=stage).click()
+        expect(page.details).to_contain_text(kind)
+        expect(page.tab.locator("tr.jitq-here").first).to_be_visible()
+
+
 def test_a_mark_selects_its_node_and_a_node_its_mark(page):
     page.tab.locator("button.jitq-card", has_text="calibrate").click()
     page.tab.get_by_role("tab", name="Ranges").click()
@@ -161,8 +171,42 @@ def test_what_is_searched_for_is_found(page):
 
 
 def test_before_and_after_stand_side_by_side(page):
+    drawings = page.tab.locator(".jitq-graph svg:has(g.node)")
     page.button("Side by side").click()
-    expect(page.tab.locator(".jitq-graph svg:has(g.node)")).to_have_count(2)
+    expect(drawings).to_have_count(2)
+    expect(page.boxes("input").first).to_be_in_viewport(ratio=0.9)
+    # What was selected in one keeps its place in both, also where modules fold in the same moment.
+    page.button("Union").click()
+    pane = page.tab.locator(".jitq-graph-pane").first
+    box = page.boxes("mean").first
+    box.click()
+
+    def aside() -> float:
+        """How far the box is from the middle of its pane, to the right."""
+        own, around = box.bounding_box(), pane.bounding_box()
+        return own["x"] + own["width"] / 2 - around["x"] - around["width"] / 2
+
+    before = aside()
+    page.button("Fold all").click()
+    page.button("Side by side").click()
+    expect(drawings).to_have_count(2)
+    page.tab.wait_for_timeout(300)  # milliseconds: it glides
+    assert abs(aside() - before) < 20
+
+
+def test_what_the_browser_scrolls_to_is_where_the_view_goes(page):
+    box, pane = page.boxes("output").first, page.tab.locator(".jitq-graph-pane").first
+    box.evaluate("box => box.scrollIntoView()")  # as its search does, Ctrl F
+    expect(pane).to_have_js_property("scrollTop", 0)
+    expect(box).to_be_in_viewport()
+
+
+def test_a_table_without_rows_says_why_and_nothing_else(page):
+    page.tab.get_by_role("tab", name="Numerics").click()
+    panel = page.tab.get_by_role("tabpanel")
+    expect(panel).to_contain_text("Not measured yet")
+    expect(panel.get_by_role("grid")).to_be_hidden()
+    expect(panel.get_by_placeholder("filter rows")).to_be_hidden()
 
 
 def test_what_is_chosen_outlives_a_reload(page):

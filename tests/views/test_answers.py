@@ -185,6 +185,28 @@ def test_links_lead_from_nodes_to_nodes(run):
         assert found["back"].keys() <= ids(about, stage)
         for old, new in found["forward"].items():
             assert all(old in found["back"][each] for each in new)
+        assert not found["heirs"].keys() & found["forward"].keys()
+        assert not found["forebears"].keys() & found["back"].keys()
+
+
+def test_what_stands_for_an_observed_value_takes_the_place_of_its_observer():
+    about = answers(RUNS[0])
+
+    def kinds(stage):
+        return {n["id"]: n["kind"] for n in ask(about, "nodes", stage=stage) if not n["gone"]}
+
+    def led(way, stage, here, there):
+        found = ask(about, "links", stage=stage)[way]
+        here, there = kinds(here), kinds(there)
+        return {(here[one], *(there[each] for each in others)) for one, others in found.items()}
+
+    observed, quantized = "calibrate", "insert_quant_dequant"
+    heirs = led("heirs", quantized, observed, quantized)
+    assert ("jitq::observe", "aten::quantize_per_channel", "aten::dequantize") in heirs
+    forebears = led("forebears", quantized, quantized, observed)
+    assert ("aten::quantize_per_channel", "jitq::observe") in forebears
+    packed = led("heirs", "quant_finalize", quantized, "quant_finalize")
+    assert ("aten::quantize_per_channel", "quantized::conv2d_relu") in packed
 
 
 def test_a_search_finds_a_node_by_what_it_was():
@@ -314,6 +336,12 @@ def test_an_observed_value_is_found_at_every_stage():
     assert seen["calibrate"] == ["jitq::observe", "aten::relu"]
     assert seen["insert_quant_dequant"][:2] == ["aten::quantize_per_tensor", "aten::dequantize"]
     assert "quantized::conv2d_relu" in seen["dce"]
+
+
+def test_what_is_not_there_is_said_once():
+    found = ask(answers(RUNS[0]), "table", name="findings")
+    assert not found["rows"]
+    assert found["note"] == "Nothing was found."
 
 
 def test_an_observer_without_data_is_bad():

@@ -100,7 +100,7 @@ def test_changed_constants_show_at_their_users():
     assert statuses(picture)["a-n4"] == "changed"
     assert "stride: 1 → 2" in box(picture, "a-n4").lines
     assert picture.notes == (
-        "~1 of 4 nodes have no box: constants and attribute reads (in labels), checks",
+        "4 nodes have no box (~1): constants and attribute reads (in labels), checks",
     )
 
 

@@ -170,7 +170,38 @@ def test_a_state_that_cannot_be_is_refused_to_python_and_put_right_in_the_page(
     monkeypatch.setattr(page.explorer, "send_state", sent.append)
     page.set_state(**state)
     assert page.explorer.state == before
-    assert sent == ["state"]
+    assert sent == [("state", "_turn")]
+
+
+def test_what_a_page_chose_before_it_knew_of_a_cells_choice_comes_too_late(page, monkeypatch):
+    explorer, sent = page.explorer, []
+    known = explorer._turn
+    page.set_state(stage="calibrate", turn=known)
+    assert explorer.selection.stage == "calibrate"
+    explorer.selection = explorer.selection.choose("dce")
+    monkeypatch.setattr(explorer, "send_state", sent.append)
+    page.set_state(stage="insert_observers", turn=known)
+    assert explorer.selection.stage == "dce"
+    assert sent == [("state", "_turn")]
+    page.set_state(stage="insert_observers", turn=explorer._turn)
+    assert explorer.selection.stage == "insert_observers"
+
+
+def test_where_page_and_cell_choose_at_once_the_page_hears_last_what_is(page, monkeypatch):
+    explorer, told = page.explorer, []
+    chosen = explorer.selection.choose("dce").to_dict()
+    cell = threading.Thread(target=lambda: setattr(explorer, "state", chosen))
+
+    def send(message, buffers=None):
+        told.append(message["state"].get("state"))
+        if cell.ident is None:  # while the page is told what it said, a cell is run
+            cell.start()
+            cell.join(0.2)
+
+    monkeypatch.setattr(explorer, "_send", send)
+    page.set_state(stage="calibrate")
+    cell.join()
+    assert told[-1] == explorer.state == chosen
 
 
 # Running ------------------------------------------------------------------------------------------
@@ -231,13 +262,15 @@ def test_a_failing_stage_is_shown_and_what_was_said_with_it(capfd):
     def calibrate(model, batches):
         print("a word")
         warnings.warn("an odd batch", stacklevel=1)
-        raise ValueError("broken")
+        raise ValueError("broken:\n\tthis")
 
     page = Page(jq.explore(calibrated_by(calibrate)))
+    problem = "ValueError: broken:\n    this"
     said = ["a word", "UserWarning: an odd batch"]
-    assert page.do("run") == {"event": "idle", "problem": "ValueError: broken", "said": said}
+    assert page.do("run") == {"event": "idle", "problem": problem, "said": said}
     stage = page.ask("run")["stages"][-1]
     assert (stage["name"], stage["outcome"]) == ("calibrate", "failed")
+    assert stage["error"]["message"] == problem
     assert page.explorer.selection.stage == "calibrate"
     assert capfd.readouterr() == ("", "")
     assert page.do("back") == IDLE

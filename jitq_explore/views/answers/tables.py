@@ -158,7 +158,7 @@ TABLES: tuple[TableKind, ...] = (
         columns=FINDING_COLUMNS,
         key=("rule", "module", "finding"),
         bad={"severity": lambda value: value != INFO},
-        note=lambda recording: diagnose(recording).summary(),
+        note=lambda recording: diagnose(recording).summary() if diagnose(recording) else "",
     ),
     TableKind(
         name="lineage",
@@ -312,7 +312,7 @@ def _table(book: Book, kind: TableKind) -> dict[str, object]:
         "name": kind.name,
         "title": kind.title,
         "hint": kind.hint,
-        "note": printable("; ".join(notes if joined else [kind.none, *notes])),
+        "note": printable("; ".join(notes) if joined else " ".join([kind.none, *notes])),
         "columns": columns,
         "rows": [_row(book, kind, made, row, shared, own, names) for row in joined],
     }

@@ -21,7 +21,7 @@ def duration(seconds: float) -> str:
 
 def readable(text: str) -> str:
     """Text of several lines, control characters written out."""
-    return "\n".join(printable(line) for line in text.splitlines())
+    return "\n".join(printable(line.expandtabs(4)) for line in text.splitlines())
 
 
 def number_text(value: float) -> str:

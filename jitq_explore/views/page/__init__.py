@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib import resources
 
 SCRIPTS = (
-    "graph_view.js", "dom.js", "answers.js", "follow.js", "strip.js", "toolbar.js", "what_if.js",
-    "details.js", "tables.js", "text.js", "steps.js", "plots.js", "tabs.js", "keys.js",
-    "explorer.js",
+    "graph_shapes.js", "graph_camera.js", "graph_pane.js", "graph_card.js", "graph_minimap.js",
+    "graph_index.js", "graph_hands.js", "graph_colours.js", "graph_view.js", "dom.js", "answers.js",
+    "follow.js", "strip.js", "toolbar.js", "what_if.js", "details.js", "tables.js", "text.js",
+    "steps.js", "plots.js", "tabs.js", "keys.js", "explorer.js",
 )  # fmt: skip
 """In the order in which they make up the module: what a file uses at once comes before it."""
 

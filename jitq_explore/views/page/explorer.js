@@ -1,8 +1,10 @@
 // The explorer's page: its parts, what is chosen, and the two homes that it has.
 //
 // The page is one ES module, these files in this order (none imports another):
-//   graph_view.js, dom.js, answers.js, follow.js, strip.js, toolbar.js, what_if.js, details.js,
-//   tables.js, text.js, steps.js, plots.js, tabs.js, keys.js, explorer.js
+//   graph_shapes.js, graph_camera.js, graph_pane.js, graph_card.js, graph_minimap.js,
+//   graph_index.js, graph_hands.js, graph_colours.js, graph_view.js, dom.js, answers.js, follow.js,
+//   strip.js, toolbar.js, what_if.js, details.js, tables.js, text.js, steps.js, plots.js, tabs.js,
+//   keys.js, explorer.js
 
 const NO_STATE = {
   stage: "",
@@ -584,27 +586,34 @@ export function open(el, source, state = {}, options = {}) {
 /** The page as an anywidget. */
 function render({ model, el }) {
   const source = fromKernel(model);
-  // Choices come faster than a kernel answers: only the newest is told to it, and what it says
-  // back of that is no news.
-  let saving = null;
-  let told = null;
-  const page = open(el, source, model.get("state") ?? {}, {
+  // Choices come faster than a kernel answers: only the newest is told to it, with the kernel's
+  // turn that it was made in. A cell that sets the state begins another: what was chosen without
+  // knowing of that is not told, or refused.
+  let saving = 0;
+  let known = model.get("_turn");
+  const stateOf = () => {
+    const { turn, ...state } = model.get("state") ?? {};
+    return state;
+  };
+  const page = open(el, source, stateOf(), {
     onState(state) {
+      const turn = model.get("_turn");
       clearTimeout(saving);
       saving = setTimeout(() => {
-        told = state;
-        model.set("state", state);
+        saving = 0;
+        model.set("state", { ...state, turn });
         model.save_changes();
       }, 100);
     },
   });
   const hear = () => {
-    const state = model.get("state") ?? {};
-    if (sameValue(state, told)) return;
-    clearTimeout(saving);
-    // Should what was told before arrive after this, then it counts there, and is shown again.
-    told = null;
-    page.setState(state);
+    if (known !== model.get("_turn")) {
+      known = model.get("_turn");
+      clearTimeout(saving);
+      saving = 0;
+    }
+    // What another page of this kernel chose is older than what is yet to be told.
+    if (!saving) page.setState(stateOf());
   };
   model.on("change:state", hear);
   return () => {

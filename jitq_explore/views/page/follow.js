@@ -2,7 +2,8 @@
 
 /**
  * The ids of a node {stage, id, gone} at `stage`: those `nodes` in the graph after it, and those
- * that this very stage took away, `gone`. Both are empty where it is not there.
+ * that this very stage took away, `gone`. Both are empty where it is not there. At the stages after
+ * an observer was taken away, what stands for the observed value in its place.
  */
 async function locate(answers, stages, node, stage) {
   if (node.stage === stage) {
@@ -14,12 +15,15 @@ async function locate(answers, stages, node, stage) {
   let ids = [node.id];
   if (to < 0 || at < 0) return { nodes: [], gone: [] };
   for (; at < to && ids.length; at += 1) {
-    const next = through((await linksOf(answers, stages[at + 1])).forward, ids);
+    const { forward, heirs } = await linksOf(answers, stages[at + 1]);
+    const next = through(forward, ids);
     if (!next.length && at + 1 === to) return { nodes: [], gone: ids };
-    ids = next;
+    ids = next.length ? next : through(heirs, ids);
   }
   for (; at > to && ids.length; at -= 1) {
-    ids = through((await linksOf(answers, stages[at])).back, ids);
+    const { back, forebears } = await linksOf(answers, stages[at]);
+    const next = through(back, ids);
+    ids = next.length ? next : through(forebears, ids);
   }
   return { nodes: ids, gone: [] };
 }
@@ -41,7 +45,8 @@ async function locateInPair(answers, node, stage) {
 
 async function linksOf(answers, stage) {
   const links = await answers.get("links", { stage });
-  return { forward: links.forward ?? {}, back: links.back ?? {} };
+  const { forward = {}, back = {}, heirs = {}, forebears = {} } = links;
+  return { forward, back, heirs, forebears };
 }
 
 function through(links, ids) {

@@ -29,6 +29,9 @@ class PlotView {
       return;
     }
     picture.setAttribute("aria-label", title);
+    // A little too wide, it shrinks; what would be too small to read is scrolled.
+    const legible = 0.75 * Number(picture.getAttribute("width"));
+    picture.style.setProperty("--jitq-legible", `${legible}px`);
     const scroll = make("div", { class: "jitq-plot-scroll" }, picture);
     const said = note ? make("p", { class: "jitq-quiet jitq-hint", text: note }) : "";
     const head = this.isWide ? [titled(this.ask.run ? title : "", hint)] : [];

@@ -142,6 +142,12 @@ function sumOf(phases) {
   return phases.reduce((sum, { count }) => sum + count, 0);
 }
 
+/** The first paragraph: torch lists all that it knows of after it. */
+function beginningOf(message) {
+  const [first, ...others] = message.split(/\n\s*\n/);
+  return others.length ? `${first} … (all of it is in the tab “Messages”)` : first;
+}
+
 function summaryOf(stage) {
   const error = stage.error
     ? [
@@ -149,7 +155,7 @@ function summaryOf(stage) {
           "div",
           { class: "jitq-alarm", role: "alert" },
           make("b", { text: `${FAILED} ${stage.name} failed ` }),
-          stage.error.message,
+          beginningOf(stage.error.message),
         ),
       ]
     : [];

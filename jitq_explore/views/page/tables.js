@@ -4,7 +4,15 @@ const ROW_HEIGHT = 26; // pixels, as in the style sheet
 const ROWS_AROUND = 12; // rendered above and below what is in sight
 const WIDEST_CELL = 40; // characters
 const TRY_WIDTH = 100; // pixels
-const CHARACTER_WIDTH = 7.4; // pixels, at most so much on average
+const CELL_PADDING = 20; // pixels, both sides and a line
+
+/** How wide a text is in a cell, pixels: `isBold` in the head. */
+function textWidth(text, isBold = false) {
+  textWidth.pen ??= document.createElement("canvas").getContext("2d");
+  const family = getComputedStyle(document.body).getPropertyValue("--jp-ui-font-family").trim();
+  textWidth.pen.font = `${isBold ? 600 : 400} 12px ${family || "system-ui, sans-serif"}`;
+  return textWidth.pen.measureText(text).width;
+}
 
 /**
  * `onRow(row)`: a row was chosen; `words` and `sorting` as a view of the same table had them;
@@ -68,6 +76,9 @@ class TableView {
     );
     this.scroll.addEventListener("keydown", (event) => this.key(event));
     this.element = make("div", {}, bar, this.scroll);
+    // Where there is nothing, why is all there is to say.
+    const isEmpty = !this.answer.rows.length;
+    for (const part of [this.filter, this.count, this.scroll]) part.hidden = isEmpty;
     this.watcher = new ResizeObserver(() => this.render());
     this.watcher.observe(this.scroll);
   }
@@ -87,11 +98,15 @@ class TableView {
 
   /** Fixed widths, so that columns keep still while rows come and go. */
   widths() {
-    return this.answer.columns.map(({ label, isWide }, at) => {
-      let longest = label.length + 2;
-      for (const { cells } of this.answer.rows)
-        longest = Math.max(longest, cellText(cells[at]).length);
-      return 20 + Math.ceil(Math.min(longest, isWide ? 2 * WIDEST_CELL : WIDEST_CELL) * CHARACTER_WIDTH);
+    const widest = textWidth("n".repeat(WIDEST_CELL));
+    return this.answer.columns.map(({ label, isWide, name }, at) => {
+      // Of so many characters are the longest; to measure all would take its time.
+      const texts = new Set(this.answer.rows.map(({ cells }) => cellText(cells[at])));
+      const longest = [...texts].sort((a, b) => b.length - a.length).slice(0, 20);
+      const sign = this.answer.rows.some(({ bad }) => bad.includes(name)) ? `${FAILED} ` : "";
+      const cell = Math.max(0, ...longest.map((text) => textWidth(sign + text, Boolean(sign))));
+      const most = isWide ? 2 * widest : widest;
+      return CELL_PADDING + Math.ceil(Math.max(textWidth(`${label} ▲`, true), Math.min(cell, most)));
     });
   }
 

@@ -2,9 +2,9 @@
 
 const REACHES = [
   ["", "everything"],
-  ["0", "what changed"],
-  ["1", "changes ± 1 hop"],
-  ["2", "changes ± 2 hops"],
+  ["0", "changes"],
+  ["1", "changes ± 1"],
+  ["2", "changes ± 2"],
 ];
 
 const SIDES = [
@@ -26,6 +26,7 @@ class Toolbar {
     this.reach = makeSelect("Show", REACHES, (value) =>
       on.reach(value === "" ? null : Number(value)),
     );
+    this.reach.title = "Only what changed, or also what is 1 or 2 edges away from it";
     const filters = [labelled("Module", this.module), labelled("Show", this.reach)];
     const help = makeButton("?", () => on.help(), { "aria-label": "Keys", title: "Keys (?)" });
     const views = [this.makeSides(), this.makeErrors(), this.makeFolds()];
@@ -41,7 +42,8 @@ class Toolbar {
     this.box = make("input", {
       type: "search",
       class: "jitq-field",
-      placeholder: "kind, module or value",
+      placeholder: "search nodes",
+      title: "By kind, module or value (/)",
       "aria-label": "Search nodes",
       "aria-keyshortcuts": "/",
       oninput: () => this.on.search(this.box.value),

@@ -112,9 +112,7 @@ def histogram_plot(
         _draw(axes, histogram, clips, window, int((width - LEFT - RIGHT) / _BIN))
         if window is not None:
             place = 6.0, plot.head + main + 34 + 14
-            plot.write(
-                *place, f"{_WINDOW} levels of the grid, where it is shaded above (number → integer)"
-            )
+            plot.write(*place, f"{_WINDOW} levels of the shaded part (number → integer)")
             inner = plot.panel(main + 34 + 24, main + 34 + 24 + 72)
             _draw_window(inner, histogram, clips, window)
     return plot

@@ -1,0 +1,166 @@
+// The graph view's camera: pan, zoom, and ways from one place to another.
+
+// Where the paper lies under the window: a point p of it is seen at (x, y) + scale * p.
+class GraphCamera {
+  constructor(draw, settle) {
+    this.draw = draw;
+    this.settle = settle;
+    this.view = { width: 0, height: 0 };
+    this.paper = { width: 1, height: 1 };
+    Object.assign(this, { x: 0, y: 0, scale: 1, isHome: true });
+    Object.assign(this, { frame: 0, flight: 0, timer: 0, isSmooth: true });
+  }
+
+  get smallest() {
+    return Math.min(this.#whole(), 0.25);
+  }
+
+  // The scale at which all of the paper is seen.
+  #whole() {
+    const { view, paper } = this;
+    const [width, height] = [view.width - 2 * GRAPH_MARGIN, view.height - 2 * GRAPH_MARGIN];
+    return Math.max(Math.min(width / paper.width, height / paper.height, 1.25), 0.02);
+  }
+
+  // All of the paper; where that is not legible, its upper part in a scale that is.
+  home() {
+    const whole = this.#whole();
+    const wide = (this.view.width - 2 * GRAPH_MARGIN) / this.paper.width;
+    const place = this.#centred(whole >= GRAPH_LEGIBLE ? whole : graphClamp(wide, GRAPH_LEGIBLE, 1));
+    if (place.scale > whole) place.y = Math.max(place.y, GRAPH_MARGIN);
+    this.set(place);
+    this.isHome = true;
+  }
+
+  fit() {
+    this.glide(this.#centred(this.#whole()));
+  }
+
+  #centred(scale) {
+    const { view, paper } = this;
+    return {
+      scale,
+      x: (view.width - scale * paper.width) / 2,
+      y: (view.height - scale * paper.height) / 2,
+    };
+  }
+
+  // Puts the point of the paper at the point of the window.
+  hold([px, py], [x, y], scale = this.scale) {
+    this.set({ scale, x: x - scale * px, y: y - scale * py });
+  }
+
+  set({ x, y, scale }) {
+    cancelAnimationFrame(this.flight);
+    this.#put({ x, y, scale });
+  }
+
+  #put({ x, y, scale }) {
+    const { view, paper } = this;
+    const rest = 60;
+    this.scale = graphClamp(scale, this.smallest, GRAPH_LARGEST);
+    this.x = graphClamp(x, rest - this.scale * paper.width, view.width - rest);
+    this.y = graphClamp(y, rest - this.scale * paper.height, view.height - rest);
+    this.isHome = false;
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+      clearTimeout(this.timer);
+      this.timer = setTimeout(this.settle, 160);
+    });
+  }
+
+  // Goes there in a few frames, so that the eye can follow.
+  glide(place) {
+    cancelAnimationFrame(this.flight);
+    if (!this.isSmooth || matchMedia("(prefers-reduced-motion: reduce)").matches) {
+      this.#put(place);
+      return;
+    }
+    const from = { x: this.x, y: this.y, scale: this.scale };
+    const begin = performance.now();
+    const step = (now) => {
+      const part = graphClamp((now - begin) / 180, 0, 1);
+      const way = 1 - (1 - part) ** 3;
+      const between = (key) => from[key] + (place[key] - from[key]) * way;
+      this.#put({ x: between("x"), y: between("y"), scale: between("scale") });
+      if (part < 1) this.flight = requestAnimationFrame(step);
+    };
+    this.flight = requestAnimationFrame(step);
+  }
+
+  pan(dx, dy) {
+    this.set({ x: this.x + dx, y: this.y + dy, scale: this.scale });
+  }
+
+  // As a scroll bar would: not beyond the paper's edges. False where there is no further.
+  scroll(dx, dy) {
+    const along = (place, step, paper, view) => {
+      const low = view - GRAPH_MARGIN - this.scale * paper;
+      if (low > GRAPH_MARGIN) return place;
+      return graphClamp(place + step, Math.min(low, place), Math.max(GRAPH_MARGIN, place));
+    };
+    const x = along(this.x, dx, this.paper.width, this.view.width);
+    const y = along(this.y, dy, this.paper.height, this.view.height);
+    if (x === this.x && y === this.y) return false;
+    this.set({ x, y, scale: this.scale });
+    return true;
+  }
+
+  zoom(factor, point = [this.view.width / 2, this.view.height / 2]) {
+    const scale = graphClamp(this.scale * factor, this.smallest, GRAPH_LARGEST);
+    this.hold(this.toPaper(point), point, scale);
+  }
+
+  toPaper([x, y]) {
+    return [(x - this.x) / this.scale, (y - this.y) / this.scale];
+  }
+
+  toView(rect) {
+    return {
+      x: this.x + this.scale * rect.x,
+      y: this.y + this.scale * rect.y,
+      width: this.scale * rect.width,
+      height: this.scale * rect.height,
+    };
+  }
+
+  // Into the middle, and legible.
+  centre(rect) {
+    const scale = this.scale < GRAPH_LEGIBLE ? 1 : this.scale;
+    const [x, y] = graphMiddle(rect);
+    this.glide({
+      scale,
+      x: this.view.width / 2 - scale * x,
+      y: this.view.height / 2 - scale * y,
+    });
+  }
+
+  // Only as far as it takes to have it in the window; whether that is any way at all.
+  reveal(rect) {
+    const [dx, dy] = this.#wayTo(rect);
+    if (dx || dy) this.glide({ x: this.x + dx, y: this.y + dy, scale: this.scale });
+    return dx !== 0 || dy !== 0;
+  }
+
+  // Whether it is in the window, with room around it.
+  isInside(rect) {
+    return this.#wayTo(rect).every((way) => way === 0);
+  }
+
+  #wayTo(rect) {
+    const seen = this.toView(rect);
+    const room = 32;
+    const along = (place, size, view) => {
+      if (size + 2 * room > view) return view / 2 - place - size / 2;
+      return Math.max(room - place, 0) + Math.min(view - room - place - size, 0);
+    };
+    return [along(seen.x, seen.width, this.view.width), along(seen.y, seen.height, this.view.height)];
+  }
+
+  end() {
+    cancelAnimationFrame(this.frame);
+    cancelAnimationFrame(this.flight);
+    clearTimeout(this.timer);
+  }
+}
