@@ -9,10 +9,21 @@ serve one are copies (1 to n), one that serves several is pooled (n to 1).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
 from typing import TypeAlias
 
 from jitq_explore.snapshots.graph import Node
-from jitq_explore.snapshots.lens import DEAD, LISTS, Side, is_kernel, parts_of
+from jitq_explore.snapshots.lens import (
+    ASIDE,
+    DEAD,
+    LISTS,
+    THREADED,
+    Side,
+    is_kernel,
+    is_packing,
+    parts_of,
+)
+from jitq_explore.snapshots.settled import taken_block
 
 NodePair: TypeAlias = tuple[Node, Node]
 Star: TypeAlias = tuple[list[Node], list[Node]]
@@ -20,7 +31,10 @@ Group: TypeAlias = tuple[list[Node], list[Node], str, float]
 """Nodes before, nodes after, the reason, the confidence."""
 
 _ALIGNED = 64
-"""The longest rows of threaded nodes that are aligned at quadratic cost."""
+"""The longest rows of nodes that are aligned in the best way, at quadratic cost."""
+
+_ROUGHLY_ALIGNED = 1000
+"""The longest that are aligned by kinds, by `difflib`."""
 
 
 class Sharing:
@@ -209,28 +223,59 @@ class Sharing:
         """Settled Ifs that are left, then what stands in branches that are never taken."""
         free = [node for node in self.old.settled if node.id not in self.new_of]
         left = [node for node in self.new.settled if node.id not in self.old_of]
-        alike: dict[Hashable, list[Node]] = {}
-        for node in free:
-            alike.setdefault(_contents(self.old, node), []).append(node)
-        for node in left:
-            others = alike.get(_contents(self.new, node), [])
-            fitting = next((o for o in others if self._are_housed_alike(o, node)), None)
-            if fitting is not None:
-                others.remove(fitting)
-                self.add([fitting], [node], "the same branches", 0.6)
+        for look in (_condition_and_kinds, _contents, _condition):
+            self._pair_settled_like(free, left, look)
         if self.old.dead and self.new.dead:
             for olds, news, _, _ in tuple(self.groups):
                 if len(olds) == len(news) == 1 and olds[0].blocks:
                     self._pair_branches(olds[0], news[0])
 
+    def _pair_settled_like(
+        self,
+        befores: list[Node],
+        afters: list[Node],
+        look: Callable[[Side, Node, Hashable], Hashable],
+    ) -> None:
+        """Settled Ifs that look alike, in order."""
+        alike: dict[Hashable, list[Node]] = {}
+        for node in befores:
+            if node.id not in self.new_of:
+                key = look(self.old, node, self._stand(self.old, node))
+                alike.setdefault(key, []).append(node)
+        for node in afters if alike else ():
+            key = look(self.new, node, self._stand(self.new, node))
+            others = alike.get(key, []) if node.id not in self.old_of else []
+            fitting = next((o for o in others if self._are_housed_alike(o, node)), None)
+            if fitting is not None:
+                others.remove(fitting)
+                self.add([fitting], [node], "the same branches", 0.6)
+
     def _pair_branches(self, before: Node, after: Node) -> None:
         for mine, theirs in zip(before.blocks, after.blocks, strict=False):
             if self.old.place.get(mine) == DEAD and self.new.place.get(theirs) == DEAD:
-                rows = self.old.by_block.get(mine, []), self.new.by_block.get(theirs, [])
-                for one, other in _aligned(*rows, self.old, self.new):
+                rows = _all_in(self.old, mine), _all_in(self.new, theirs)
+                for one, other in self._in_order(*rows):
                     if one.id not in self.new_of and other.id not in self.old_of:
                         self.add([one], [other], "in the same branch", 0.8)
                         self._pair_branches(one, other)
+
+    def _in_order(self, before: list[Node], after: list[Node]) -> Iterator[NodePair]:
+        """The ops of two branches by their kinds, then what stands between these."""
+        ops = [[k for k, node in enumerate(row) if _is_op(node)] for row in (before, after)]
+        labels = [
+            [parts_of(row[k].kind) for k in places]
+            for row, places in zip((before, after), ops, strict=True)
+        ]
+        i = j = 0
+        for a, b in (*_common(*labels), (len(ops[0]), len(ops[1]))):
+            ends = [
+                places[k] if k < len(places) else len(row)
+                for places, k, row in ((ops[0], a, before), (ops[1], b, after))
+            ]
+            yield from _aligned(before[i : ends[0]], after[j : ends[1]], self.old, self.new)
+            if ends[0] < len(before) and ends[1] < len(after):
+                yield before[ends[0]], after[ends[1]]
+            i, j = ends[0] + 1, ends[1] + 1
 
     def _pair_fixed(self) -> None:
         """Constants and attributes, by what takes them and by what they are."""
@@ -391,12 +436,24 @@ _FROZEN = ("prim::GetAttr", "prim::Constant")
 """Freezing a module makes constants of its attributes."""
 
 
-def _contents(side: Side, node: Node) -> Hashable:
-    """What an If decides on and holds."""
-    kinds = tuple(
+def _condition_and_kinds(side: Side, node: Node, condition: Hashable) -> Hashable:
+    return condition, _kinds(side, node), node.module_path
+
+
+def _contents(side: Side, node: Node, condition: Hashable) -> Hashable:
+    """What an If holds: a pass that inlines forgets its module, and may fold its condition."""
+    kinds = _kinds(side, node)
+    return kinds if any(kinds) else (condition, kinds)
+
+
+def _condition(side: Side, node: Node, condition: Hashable) -> Hashable:
+    return condition, node.module_path
+
+
+def _kinds(side: Side, node: Node) -> tuple[tuple[str, ...], ...]:
+    return tuple(
         tuple(inner.kind for inner in side.by_block.get(block, ())) for block in node.blocks
     )
-    return side.literal(node.inputs[0]), kinds, node.module_path
 
 
 def _aligned(
@@ -424,6 +481,38 @@ def _aligned(
             i += 1
         else:
             j += 1
+
+
+def _is_op(node: Node) -> bool:
+    """Whether a node of a branch that is never taken is an op, by its kind alone."""
+    is_aside = node.kind in THREADED or node.kind in ASIDE or is_packing(node.kind)
+    return not is_aside and node.kind not in ("prim::Constant", "prim::GetAttr")
+
+
+def _common(before: Sequence[Hashable], after: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
+    """Places of what two rows have in common, in order; of very long ones only at both ends."""
+    shorter = min(len(before), len(after))
+    head = next((k for k in range(shorter) if before[k] != after[k]), shorter)
+    most = shorter - head
+    tail = next((k for k in range(most) if before[-1 - k] != after[-1 - k]), most)
+    yield from ((k, k) for k in range(head))
+    inner = before[head : len(before) - tail], after[head : len(after) - tail]
+    if max(map(len, inner)) <= _ROUGHLY_ALIGNED:
+        for i, j, size in SequenceMatcher(None, *inner, autojunk=False).get_matching_blocks():
+            yield from ((head + i + k, head + j + k) for k in range(size))
+    for k in range(tail, 0, -1):
+        yield len(before) - k, len(after) - k
+
+
+def _all_in(side: Side, block: str) -> list[Node]:
+    """The nodes of a block, with those of branches in it that are always taken."""
+    found: list[Node] = []
+    for node in side.by_block.get(block, ()):
+        found.append(node)
+        taken = taken_block(side.graph, node)
+        if taken is not None:
+            found.extend(_all_in(side, taken))
+    return found
 
 
 def _fit(before: Node, after: Node, old: Side, new: Side) -> int:

@@ -7,10 +7,10 @@ from jitq_explore.snapshots.graph import (
     Attribute,
     Graph,
     Node,
-    settled_branch,
     show_attribute,
     show_attributes,
 )
+from jitq_explore.snapshots.settled import settled_branch
 from jitq_explore.snapshots.source import short_source
 from jitq_explore.views.boxes import Role
 from jitq_explore.views.printable import printable, shorten, shorten_end
