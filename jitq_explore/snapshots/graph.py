@@ -126,6 +126,10 @@ class Graph:
     def __len__(self) -> int:
         return len(self.nodes)
 
+    def __repr__(self) -> str:
+        # The fields of a large graph would fill a notebook for minutes; `print` shows the nodes.
+        return f"<Graph of {len(self.nodes)} nodes>"
+
     @cached_property
     def by_id(self) -> Mapping[str, Node]:
         """Id -> node."""

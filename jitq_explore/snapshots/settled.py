@@ -86,6 +86,11 @@ def decided_value(graph: Graph, value: str) -> tuple[Attribute] | None:
     return _Decisions.of(graph).value(value)
 
 
+def is_decision(graph: Graph, node: Node) -> bool:
+    """Whether the node computes what is known before the model runs."""
+    return node.kind in _DECIDING and node.outputs[0] in _Decisions.of(graph).known
+
+
 def settled_branch(graph: Graph, value: str) -> str | None:
     """What an If that always goes one way yields as that value; None elsewhere."""
     return _Decisions.of(graph).behind(value)

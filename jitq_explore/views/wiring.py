@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from jitq_explore.snapshots.graph import OBSERVE, Graph, Node
-from jitq_explore.snapshots.settled import settled_branch, taken_block
+from jitq_explore.snapshots.settled import is_decision, settled_branch, taken_block
 
 _FOLLOWERS = ("prim::GetAttr", "prim::ListConstruct", "prim::TupleConstruct")
 _LOOP = "prim::Loop"
@@ -57,7 +57,7 @@ class Wiring:
             elif is_settled(self.graph, node):
                 never_entered.update(set(node.blocks) - {taken_block(self.graph, node)})
                 found.add(node.id)
-            elif node.is_constant or is_quiet:
+            elif node.is_constant or is_quiet or is_decision(self.graph, node):
                 found.add(node.id)
                 quiet.update(node.outputs)
         return frozenset(found | self._checks(found))
