@@ -9,32 +9,22 @@ serve one are copies (1 to n), one that serves several is pooled (n to 1).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from difflib import SequenceMatcher
 from typing import TypeAlias
 
+from jitq_explore.snapshots.alignment import NodePair, aligned, in_order
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.lens import (
-    ASIDE,
     DEAD,
     LISTS,
-    THREADED,
     Side,
     is_kernel,
-    is_packing,
     parts_of,
 )
 from jitq_explore.snapshots.settled import taken_block
 
-NodePair: TypeAlias = tuple[Node, Node]
 Star: TypeAlias = tuple[list[Node], list[Node]]
 Group: TypeAlias = tuple[list[Node], list[Node], str, float]
 """Nodes before, nodes after, the reason, the confidence."""
-
-_ALIGNED = 64
-"""The longest rows of nodes that are aligned in the best way, at quadratic cost."""
-
-_ROUGHLY_ALIGNED = 1000
-"""The longest that are aligned by kinds, by `difflib`."""
 
 
 class Sharing:
@@ -138,7 +128,7 @@ class Sharing:
         """What is threaded between paired ops, in rows from each input back to its origin."""
         votes: dict[tuple[str, str], NodePair] = {}
         for before, after in self._rows():
-            for one, other in _aligned(before, after, self.old, self.new):
+            for one, other in aligned(before, after, self.old, self.new):
                 votes.setdefault((one.id, other.id), (one, other))
         self._pair_stars(votes.values(), "between the same ops", 0.9)
 
@@ -254,28 +244,10 @@ class Sharing:
         for mine, theirs in zip(before.blocks, after.blocks, strict=False):
             if self.old.place.get(mine) == DEAD and self.new.place.get(theirs) == DEAD:
                 rows = _all_in(self.old, mine), _all_in(self.new, theirs)
-                for one, other in self._in_order(*rows):
+                for one, other in in_order(*rows, self.old, self.new):
                     if one.id not in self.new_of and other.id not in self.old_of:
                         self.add([one], [other], "in the same branch", 0.8)
                         self._pair_branches(one, other)
-
-    def _in_order(self, before: list[Node], after: list[Node]) -> Iterator[NodePair]:
-        """The ops of two branches by their kinds, then what stands between these."""
-        ops = [[k for k, node in enumerate(row) if _is_op(node)] for row in (before, after)]
-        labels = [
-            [parts_of(row[k].kind) for k in places]
-            for row, places in zip((before, after), ops, strict=True)
-        ]
-        i = j = 0
-        for a, b in (*_common(*labels), (len(ops[0]), len(ops[1]))):
-            ends = [
-                places[k] if k < len(places) else len(row)
-                for places, k, row in ((ops[0], a, before), (ops[1], b, after))
-            ]
-            yield from _aligned(before[i : ends[0]], after[j : ends[1]], self.old, self.new)
-            if ends[0] < len(before) and ends[1] < len(after):
-                yield before[ends[0]], after[ends[1]]
-            i, j = ends[0] + 1, ends[1] + 1
 
     def _pair_fixed(self) -> None:
         """Constants and attributes, by what takes them and by what they are."""
@@ -456,54 +428,6 @@ def _kinds(side: Side, node: Node) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _aligned(
-    before: Sequence[Node], after: Sequence[Node], old: Side, new: Side
-) -> Iterator[NodePair]:
-    """The nodes of two rows that are each other's in the best alignment of their kinds."""
-    if [node.kind for node in before] == [node.kind for node in after]:
-        yield from zip(before, after, strict=True)
-        return
-    if not before or not after or max(len(before), len(after)) > _ALIGNED:
-        return
-    # The usual table: best[i][j] for the rows from i and j on.
-    best = [[0] * (len(after) + 1) for _ in range(len(before) + 1)]
-    fit = [[_fit(one, other, old, new) for other in after] for one in before]
-    for i in range(len(before) - 1, -1, -1):
-        for j in range(len(after) - 1, -1, -1):
-            both = fit[i][j] + best[i + 1][j + 1] if fit[i][j] else 0
-            best[i][j] = max(both, best[i + 1][j], best[i][j + 1])
-    i = j = 0
-    while i < len(before) and j < len(after):
-        if fit[i][j] and best[i][j] == fit[i][j] + best[i + 1][j + 1]:
-            yield before[i], after[j]
-            i, j = i + 1, j + 1
-        elif best[i][j] == best[i + 1][j]:
-            i += 1
-        else:
-            j += 1
-
-
-def _is_op(node: Node) -> bool:
-    """Whether a node of a branch that is never taken is an op, by its kind alone."""
-    is_aside = node.kind in THREADED or node.kind in ASIDE or is_packing(node.kind)
-    return not is_aside and node.kind not in ("prim::Constant", "prim::GetAttr")
-
-
-def _common(before: Sequence[Hashable], after: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
-    """Places of what two rows have in common, in order; of very long ones only at both ends."""
-    shorter = min(len(before), len(after))
-    head = next((k for k in range(shorter) if before[k] != after[k]), shorter)
-    most = shorter - head
-    tail = next((k for k in range(most) if before[-1 - k] != after[-1 - k]), most)
-    yield from ((k, k) for k in range(head))
-    inner = before[head : len(before) - tail], after[head : len(after) - tail]
-    if max(map(len, inner)) <= _ROUGHLY_ALIGNED:
-        for i, j, size in SequenceMatcher(None, *inner, autojunk=False).get_matching_blocks():
-            yield from ((head + i + k, head + j + k) for k in range(size))
-    for k in range(tail, 0, -1):
-        yield len(before) - k, len(after) - k
-
-
 def _all_in(side: Side, block: str) -> list[Node]:
     """The nodes of a block, with those of branches in it that are always taken."""
     found: list[Node] = []
@@ -513,15 +437,3 @@ def _all_in(side: Side, block: str) -> list[Node]:
         if taken is not None:
             found.extend(_all_in(side, taken))
     return found
-
-
-def _fit(before: Node, after: Node, old: Side, new: Side) -> int:
-    """How well two threaded nodes fit: not at all, by kind, or in all they are."""
-    if before.kind != after.kind:
-        return 0
-    same = before.attributes == after.attributes and _fixed_of(old, before) == _fixed_of(new, after)
-    return 3 if same else 2
-
-
-def _fixed_of(side: Side, node: Node) -> list[Hashable]:
-    return [side.literal(value) for value in node.inputs if value in side.fixed]
