@@ -84,6 +84,40 @@ class InvertedResidual(nn.Module):
         return self.fc(self.blocks(self.stem(x)).mean([2, 3]))
 
 
+class Switched(nn.Module):
+    """As an inverted-residual block that a setting decides on, as in torchvision's MobileNet."""
+
+    def __init__(self, channels: int, hidden: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU6(),
+            nn.Conv2d(hidden, channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.stride = stride
+        self.has_skip = hidden % 2 == 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride == 1 and self.has_skip:
+            return x + self.body(x)
+        return self.body(x)
+
+
+class SettingDecides(nn.Module):
+    """x: (N, 3, 8, 8) -> (N, 5)."""
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.blocks = nn.Sequential(*(Switched(4, 6 + k, 1 + k // 2) for k in range(blocks)))
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.blocks(self.stem(x)).mean([2, 3]))
+
+
 class Layer(nn.Module):
     """A transformer layer; keys and queries meet in `inner` channels."""
 
@@ -118,8 +152,18 @@ class Transformer(nn.Module):
         return self.head(self.layers(x))
 
 
-SHAPES = {"residual": (2, 3, 8, 8), "inverted": (2, 3, 8, 8), "transformer": (2, 5, 8)}
-_MAKERS = {"residual": Residual, "inverted": InvertedResidual, "transformer": Transformer}
+SHAPES = {
+    "residual": (2, 3, 8, 8),
+    "inverted": (2, 3, 8, 8),
+    "setting decides": (2, 3, 8, 8),
+    "transformer": (2, 5, 8),
+}
+_MAKERS = {
+    "residual": Residual,
+    "inverted": InvertedResidual,
+    "setting decides": SettingDecides,
+    "transformer": Transformer,
+}
 
 
 def distinct_net(name: str, size: int, how: str) -> tuple[torch.jit.ScriptModule, Tensor]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator
 
-from jitq_explore.snapshots.graph import Graph, Node, attribute_names, settled_branch
+from jitq_explore.snapshots.graph import Graph, Node, attribute_names
 from jitq_explore.snapshots.recording import Snapshot
+from jitq_explore.snapshots.settled import settled_branch
 
 WEIGHTED = ("conv1d", "conv2d", "conv3d", "linear", "_convolution")
 OTHERS = {

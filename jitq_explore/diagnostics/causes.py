@@ -22,11 +22,11 @@ from jitq_explore.snapshots.graph import (
     Graph,
     Node,
     constant_value,
-    settled_branch,
 )
 from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.settled import settled_branch
 from jitq_explore.snapshots.source import is_library, short_source
 from jitq_explore.snapshots.tracking import Spot, Tracker
 

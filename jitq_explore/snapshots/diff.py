@@ -11,12 +11,12 @@ from jitq_explore.snapshots.graph import (
     Graph,
     Node,
     constant_value,
-    settled_branch,
     show_attributes,
 )
 from jitq_explore.snapshots.matching import Pair, Side, match_nodes
 from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.settled import settled_branch
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from jitq_explore.snapshots.graph import Graph, Node, constant_value, settled_branch
+from jitq_explore.snapshots.graph import Graph, Node, constant_value
+from jitq_explore.snapshots.settled import settled_branch
 
 QTYPES: Mapping[object, str] = {12: "qint8", 13: "quint8", 14: "qint32"}
 """How torch numbers the quantized element types."""

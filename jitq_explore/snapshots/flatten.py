@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from jitq_explore.snapshots.graph import OBSERVE, Block, Graph, Node, Value
+from jitq_explore.snapshots.graph import OBSERVE, Attribute, Block, Graph, Node, Value
 from jitq_explore.snapshots.source import users_own
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ class _Flattener:
         self.lines: dict[str, str] = {}
         self.module_of: dict[str, str] = {}  # name of a value that is a module -> the module's path
         self.repeats: dict[str, int] = {}
+        self.held: dict[str, Attribute] = {}
+        self.early: set[str] = set()  # values taken before they are made
+        self.is_set = {  # names of the attributes that some method changes
+            node.attributes["name"]
+            for body in snapshot.bodies.values()
+            for node in body.find("prim::SetAttr")
+        }
 
     def run(self, method: str) -> Graph:
         body = self.snapshot.bodies[self.snapshot.modules[0].class_group, method]
@@ -57,6 +64,7 @@ class _Flattener:
             values=self.values,
             blocks=self.blocks,
             lines=self.lines,
+            held=self.held,
         )
 
     def new_value(self, value: Value) -> str:
@@ -122,7 +130,7 @@ class _Flattener:
         copy = Node(
             id=f"n{len(self.nodes)}",
             kind=node.kind,
-            inputs=tuple(renamed[name] for name in node.inputs),
+            inputs=tuple(self.taken_as(name, body, renamed) for name in node.inputs),
             outputs=self.renew(node.outputs, body, renamed),
             attributes=node.attributes,
             module_path=_join(path, node.module_path),
@@ -133,12 +141,29 @@ class _Flattener:
         )
         if fetched is not None:
             self.module_of[copy.outputs[0]] = fetched
+        elif copy.kind == "prim::GetAttr":
+            self.hold(copy)
         for block_id in copy.blocks:
             self.blocks[block_id] = replace(self.blocks[block_id], owner=copy.id)
             if node.kind == "prim::fork":
                 self.hand_on_modules(copy.inputs, self.blocks[block_id].inputs)
         self.nodes.append(copy)
         self.taken.append((body, node.id))
+
+    def hold(self, fetch: Node) -> None:
+        """Note what a setting of the model is that a node fetches."""
+        name = str(fetch.attributes["name"])
+        owner = self.module_of.get(fetch.inputs[0])
+        if owner is None or name in self.is_set:
+            return
+        state = self.snapshot.by_path[owner].attributes.get(name)
+        if state is None or state.kind != "attribute" or state.tensor is not None:
+            return
+        # Of what is no plain value only a description is kept, as text.
+        of = state.type.removeprefix("Optional[").removesuffix("]")
+        is_none = state.value is None and state.type.startswith(("NoneType", "Optional["))
+        if is_none or of in _PLAIN:
+            self.held[fetch.outputs[0]] = state.value
 
     def hand_on_modules(self, given: tuple[str, ...], taken: tuple[str, ...]) -> None:
         """A fork's block takes what the fork is given: modules too."""
@@ -150,8 +175,19 @@ class _Flattener:
         self, names: tuple[str, ...], body: Graph, renamed: dict[str, str]
     ) -> tuple[str, ...]:
         for name in names:
-            renamed[name] = self.new_value(body.values[name])
+            if renamed.get(name) not in self.early:
+                renamed[name] = self.new_value(body.values[name])
         return tuple(renamed[name] for name in names)
+
+    def taken_as(self, name: str, body: Graph, renamed: dict[str, str]) -> str:
+        """Our name of a value that a node takes.
+
+        torch's passes may leave a graph in which a value is taken before it is made.
+        """
+        if name not in renamed:
+            renamed[name] = self.new_value(body.values[name])
+            self.early.add(renamed[name])
+        return renamed[name]
 
     def new_block(
         self, block_id: str, body: Graph, renamed: dict[str, str], block_ids: dict[str, str]
@@ -209,6 +245,10 @@ class _Flattener:
     def body_of(self, path: str, call: Node) -> Graph:
         group = self.snapshot.by_path[path].class_group
         return self.snapshot.bodies[group, str(call.attributes["name"])]
+
+
+_PLAIN = ("bool", "int", "float", "str")
+"""Printed types of settings whose value is kept as it is."""
 
 
 def _join(path: str, inner: str) -> str:

@@ -111,6 +111,8 @@ class Graph:
 
     `nodes` holds every node, those of nested blocks too, flat, in order: a node with blocks comes
     before the nodes inside them. `lines` maps "file:line" to the text of that line, where known.
+    `held` maps what a flattened graph fetches of the model's settings (numbers, texts, None) to
+    what they are.
     """
 
     inputs: tuple[str, ...]
@@ -119,9 +121,14 @@ class Graph:
     values: Mapping[str, Value]
     blocks: Mapping[str, Block] = field(default_factory=dict)
     lines: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, Attribute] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    def __repr__(self) -> str:
+        # The fields of a large graph would fill a notebook for minutes; `print` shows the nodes.
+        return f"<Graph of {len(self.nodes)} nodes>"
 
     @cached_property
     def by_id(self) -> Mapping[str, Node]:
@@ -152,8 +159,10 @@ class Graph:
         for node in self.nodes:
             inner = [self.blocks[block_id] for block_id in node.blocks]
             for name in (*node.outputs, *(name for block in inner for name in block.inputs)):
-                number[name] = len(number)
-            rows.append((node.kind, [number[name] for name in node.inputs], len(node.outputs)))
+                number.setdefault(name, len(number))
+            # A pass may leave a value that is taken before it is made.
+            taken = [number.setdefault(name, len(number)) for name in node.inputs]
+            rows.append((node.kind, taken, len(node.outputs)))
             rows.append(
                 (sorted(node.attributes.items()), node.block, [len(b.inputs) for b in inner])
             )
@@ -217,21 +226,6 @@ def constant_value(graph: Graph, value: str) -> tuple[Attribute] | None:
         return None
     items = [constant_value(graph, name) for name in node.inputs]
     return None if None in items else (tuple(item[0] for item in items if item),)
-
-
-def settled_branch(graph: Graph, value: str) -> str | None:
-    """What an If yields as that value, where its condition is a constant; None elsewhere.
-
-    Scripted functions such as `relu` are full of these (`if inplace:`); a later pass drops them.
-    """
-    node = graph.producers.get(value)
-    if node is None or node.kind != "prim::If":
-        return None
-    condition = constant_value(graph, node.inputs[0])
-    if condition is None:
-        return None
-    taken = graph.blocks[node.blocks[0 if condition[0] else 1]]
-    return taken.outputs[node.outputs.index(value)]
 
 
 def show_attribute(value: Attribute) -> str:

@@ -3,7 +3,8 @@
 Most passes change a great deal of a graph and little of what it computes. `Side` shows the latter:
 the *ops*, and which value feeds which, with everything looked through that quantization threads
 into a value's way (observers, quantize and dequantize, packing), that folding removes (a batch norm
-behind a convolution) or that never decides anything (an If whose condition is a constant). A fused
+behind a convolution) or that never decides anything (an If on a constant or on a setting of the
+model, which freezing drops). A fused
 kernel shows as the float ops it stands for, one behind the other. What is the same net then is the
 same graph, before and after nearly every pass.
 """
@@ -16,6 +17,7 @@ from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from jitq_explore.snapshots.graph import OBSERVE, Graph, Node, constant_value
+from jitq_explore.snapshots.settled import taken_block
 
 THREADED = frozenset(
     {OBSERVE, "aten::quantize_per_tensor", "aten::quantize_per_channel", "aten::dequantize",
@@ -97,7 +99,7 @@ class Side:
 
     Its nodes come in sorts: `ops`; `fixed` ones (constants, and what is fetched from the model:
     known by what they are); `threaded` ones, which hand a value on; `aside` ones; `settled` Ifs,
-    whose condition is a constant; and `dead` ones, within the branch such an If never takes.
+    which always go one way; and `dead` ones, within the branch such an If never takes.
 
     Ops are numbered. A fused kernel has a number for each of its parts, `ops[k]` is then the same
     node for several k. `sources[k]` are the values an op takes, fixed ones left out, followed back
@@ -154,18 +156,18 @@ class Side:
                 handed[node.outputs[0]] = inputs[0]
             elif kind in ASIDE:
                 self.aside.append(node)
-            elif kind == "prim::If" and inputs[0] in fixed and self._settle(node):
+            elif kind == "prim::If" and self._settle(node):
                 self.settled.append(node)
             else:
                 self._add_op(node, place[block] if block else "")
 
     def _settle(self, node: Node) -> bool:
         """See through an If that always goes one way."""
-        condition = self.fixed[node.inputs[0]]
-        if not condition.is_constant:
+        taken = taken_block(self.graph, node)
+        if taken is None:
             return False
-        taken, other = node.blocks[:: 1 if condition.attributes.get("value") else -1]
-        self.place[taken], self.place[other] = self.place[node.block], DEAD
+        self.place.update((block, DEAD) for block in node.blocks)
+        self.place[taken] = self.place[node.block]
         self.handed.update(zip(node.outputs, self.graph.blocks[taken].outputs, strict=True))
         return True
 

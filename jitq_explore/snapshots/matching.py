@@ -28,7 +28,7 @@ from jitq_explore.snapshots.lens import Side as Side
 from jitq_explore.snapshots.lens import is_kernel
 from jitq_explore.snapshots.norms import lone_norms, stand_in
 from jitq_explore.snapshots.propagation import SAME, Propagation
-from jitq_explore.snapshots.sharing import NodePair, Sharing
+from jitq_explore.snapshots.sharing import Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +138,4 @@ def _with_norm(group: Ops, layer: Node, norm: Node) -> Ops:
     return [*olds[:index], norm, *olds[index:]], news, (why, confidence)
 
 
-__all__ = ["NodePair", "Pair", "Side", "match_nodes"]
+__all__ = ["Pair", "Side", "match_nodes"]

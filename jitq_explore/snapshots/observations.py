@@ -10,13 +10,13 @@ from jitq_explore.snapshots.graph import (
     Node,
     attribute_names,
     attribute_path,
-    settled_branch,
 )
 from jitq_explore.snapshots.matching import Side
 from jitq_explore.snapshots.modules import QPARAM
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageRecord
+from jitq_explore.snapshots.settled import settled_branch
 from jitq_explore.snapshots.timeline import RangeTrack
 
 WEIGHT_INPUT = {

@@ -11,16 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
+from jitq_explore.snapshots.alignment import NodePair, aligned, in_order
 from jitq_explore.snapshots.graph import Node
-from jitq_explore.snapshots.lens import DEAD, LISTS, Side, is_kernel, parts_of
+from jitq_explore.snapshots.lens import (
+    DEAD,
+    LISTS,
+    Side,
+    is_kernel,
+    parts_of,
+)
+from jitq_explore.snapshots.settled import taken_block
 
-NodePair: TypeAlias = tuple[Node, Node]
 Star: TypeAlias = tuple[list[Node], list[Node]]
 Group: TypeAlias = tuple[list[Node], list[Node], str, float]
 """Nodes before, nodes after, the reason, the confidence."""
-
-_ALIGNED = 64
-"""The longest rows of threaded nodes that are aligned at quadratic cost."""
 
 
 class Sharing:
@@ -124,7 +128,7 @@ class Sharing:
         """What is threaded between paired ops, in rows from each input back to its origin."""
         votes: dict[tuple[str, str], NodePair] = {}
         for before, after in self._rows():
-            for one, other in _aligned(before, after, self.old, self.new):
+            for one, other in aligned(before, after, self.old, self.new):
                 votes.setdefault((one.id, other.id), (one, other))
         self._pair_stars(votes.values(), "between the same ops", 0.9)
 
@@ -209,25 +213,38 @@ class Sharing:
         """Settled Ifs that are left, then what stands in branches that are never taken."""
         free = [node for node in self.old.settled if node.id not in self.new_of]
         left = [node for node in self.new.settled if node.id not in self.old_of]
-        alike: dict[Hashable, list[Node]] = {}
-        for node in free:
-            alike.setdefault(_contents(self.old, node), []).append(node)
-        for node in left:
-            others = alike.get(_contents(self.new, node), [])
-            fitting = next((o for o in others if self._are_housed_alike(o, node)), None)
-            if fitting is not None:
-                others.remove(fitting)
-                self.add([fitting], [node], "the same branches", 0.6)
+        for look in (_condition_and_kinds, _contents, _condition):
+            self._pair_settled_like(free, left, look)
         if self.old.dead and self.new.dead:
             for olds, news, _, _ in tuple(self.groups):
                 if len(olds) == len(news) == 1 and olds[0].blocks:
                     self._pair_branches(olds[0], news[0])
 
+    def _pair_settled_like(
+        self,
+        befores: list[Node],
+        afters: list[Node],
+        look: Callable[[Side, Node, Hashable], Hashable],
+    ) -> None:
+        """Settled Ifs that look alike, in order."""
+        alike: dict[Hashable, list[Node]] = {}
+        for node in befores:
+            if node.id not in self.new_of:
+                key = look(self.old, node, self._stand(self.old, node))
+                alike.setdefault(key, []).append(node)
+        for node in afters if alike else ():
+            key = look(self.new, node, self._stand(self.new, node))
+            others = alike.get(key, []) if node.id not in self.old_of else []
+            fitting = next((o for o in others if self._are_housed_alike(o, node)), None)
+            if fitting is not None:
+                others.remove(fitting)
+                self.add([fitting], [node], "the same branches", 0.6)
+
     def _pair_branches(self, before: Node, after: Node) -> None:
         for mine, theirs in zip(before.blocks, after.blocks, strict=False):
             if self.old.place.get(mine) == DEAD and self.new.place.get(theirs) == DEAD:
-                rows = self.old.by_block.get(mine, []), self.new.by_block.get(theirs, [])
-                for one, other in _aligned(*rows, self.old, self.new):
+                rows = _all_in(self.old, mine), _all_in(self.new, theirs)
+                for one, other in in_order(*rows, self.old, self.new):
                     if one.id not in self.new_of and other.id not in self.old_of:
                         self.add([one], [other], "in the same branch", 0.8)
                         self._pair_branches(one, other)
@@ -391,48 +408,32 @@ _FROZEN = ("prim::GetAttr", "prim::Constant")
 """Freezing a module makes constants of its attributes."""
 
 
-def _contents(side: Side, node: Node) -> Hashable:
-    """What an If decides on and holds."""
-    kinds = tuple(
+def _condition_and_kinds(side: Side, node: Node, condition: Hashable) -> Hashable:
+    return condition, _kinds(side, node), node.module_path
+
+
+def _contents(side: Side, node: Node, condition: Hashable) -> Hashable:
+    """What an If holds: a pass that inlines forgets its module, and may fold its condition."""
+    kinds = _kinds(side, node)
+    return kinds if any(kinds) else (condition, kinds)
+
+
+def _condition(side: Side, node: Node, condition: Hashable) -> Hashable:
+    return condition, node.module_path
+
+
+def _kinds(side: Side, node: Node) -> tuple[tuple[str, ...], ...]:
+    return tuple(
         tuple(inner.kind for inner in side.by_block.get(block, ())) for block in node.blocks
     )
-    return side.literal(node.inputs[0]), kinds, node.module_path
 
 
-def _aligned(
-    before: Sequence[Node], after: Sequence[Node], old: Side, new: Side
-) -> Iterator[NodePair]:
-    """The nodes of two rows that are each other's in the best alignment of their kinds."""
-    if [node.kind for node in before] == [node.kind for node in after]:
-        yield from zip(before, after, strict=True)
-        return
-    if not before or not after or max(len(before), len(after)) > _ALIGNED:
-        return
-    # The usual table: best[i][j] for the rows from i and j on.
-    best = [[0] * (len(after) + 1) for _ in range(len(before) + 1)]
-    fit = [[_fit(one, other, old, new) for other in after] for one in before]
-    for i in range(len(before) - 1, -1, -1):
-        for j in range(len(after) - 1, -1, -1):
-            both = fit[i][j] + best[i + 1][j + 1] if fit[i][j] else 0
-            best[i][j] = max(both, best[i + 1][j], best[i][j + 1])
-    i = j = 0
-    while i < len(before) and j < len(after):
-        if fit[i][j] and best[i][j] == fit[i][j] + best[i + 1][j + 1]:
-            yield before[i], after[j]
-            i, j = i + 1, j + 1
-        elif best[i][j] == best[i + 1][j]:
-            i += 1
-        else:
-            j += 1
-
-
-def _fit(before: Node, after: Node, old: Side, new: Side) -> int:
-    """How well two threaded nodes fit: not at all, by kind, or in all they are."""
-    if before.kind != after.kind:
-        return 0
-    same = before.attributes == after.attributes and _fixed_of(old, before) == _fixed_of(new, after)
-    return 3 if same else 2
-
-
-def _fixed_of(side: Side, node: Node) -> list[Hashable]:
-    return [side.literal(value) for value in node.inputs if value in side.fixed]
+def _all_in(side: Side, block: str) -> list[Node]:
+    """The nodes of a block, with those of branches in it that are always taken."""
+    found: list[Node] = []
+    for node in side.by_block.get(block, ()):
+        found.append(node)
+        taken = taken_block(side.graph, node)
+        if taken is not None:
+            found.extend(_all_in(side, taken))
+    return found

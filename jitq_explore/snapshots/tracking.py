@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jitq_explore.snapshots.diff import GraphDiff, Match, diff_graphs
-from jitq_explore.snapshots.graph import Graph, Node, settled_branch
+from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.snapshots.observations import WEIGHT_INPUT
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import INPUT, Recording, Snapshot
+from jitq_explore.snapshots.settled import settled_branch
 from jitq_explore.snapshots.source import is_library
 
 _THREADED = frozenset({"quantize", "dequantize", "saturate"})

@@ -7,10 +7,10 @@ from jitq_explore.snapshots.graph import (
     Attribute,
     Graph,
     Node,
-    settled_branch,
     show_attribute,
     show_attributes,
 )
+from jitq_explore.snapshots.settled import decided_value, is_decision, settled_branch
 from jitq_explore.snapshots.source import short_source
 from jitq_explore.views.boxes import Role
 from jitq_explore.views.printable import printable, shorten, shorten_end
@@ -199,6 +199,9 @@ def operand(value: str, graph: Graph, folded: frozenset[str]) -> str | None:
     if node.blocks:
         settled = settled_branch(graph, value)
         return operand(settled, graph, folded) if settled else None
+    if is_decision(graph, node):
+        decided = decided_value(graph, value)
+        return printable(_constant(decided[0])) if decided is not None else None
     items = [operand(name, graph, folded) or "" for name in node.inputs]
     if items and len(set(items)) == 1 and len(items) <= 3:
         return items[0]  # a stride of [2, 2] reads as 2

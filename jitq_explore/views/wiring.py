@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from jitq_explore.snapshots.graph import OBSERVE, Graph, Node, constant_value, settled_branch
+from jitq_explore.snapshots.graph import OBSERVE, Graph, Node
+from jitq_explore.snapshots.settled import is_decision, settled_branch, taken_block
 
 _FOLLOWERS = ("prim::GetAttr", "prim::ListConstruct", "prim::TupleConstruct")
 _LOOP = "prim::Loop"
@@ -26,7 +27,7 @@ class Wire:
 
 def is_settled(graph: Graph, node: Node) -> bool:
     """Whether the node is an If that always goes the same way."""
-    return node.kind == "prim::If" and constant_value(graph, node.inputs[0]) is not None
+    return taken_block(graph, node) is not None
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,12 @@ class Wiring:
                 never_entered.update(node.blocks)
                 found.add(node.id)
             elif is_settled(self.graph, node):
-                never_entered.add(self._other_block(node))
+                never_entered.update(set(node.blocks) - {taken_block(self.graph, node)})
                 found.add(node.id)
-            elif node.is_constant or is_quiet:
+            elif node.is_constant or is_quiet or is_decision(self.graph, node):
                 found.add(node.id)
                 quiet.update(node.outputs)
         return frozenset(found | self._checks(found))
-
-    def _other_block(self, settled: Node) -> str:
-        condition = constant_value(self.graph, settled.inputs[0])
-        return settled.blocks[1 if condition and condition[0] else 0]
 
     def _checks(self, folded: set[str]) -> set[str]:
         """The Ifs that do nothing but raise an error, and the nodes that only serve these."""

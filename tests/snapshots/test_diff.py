@@ -187,3 +187,9 @@ def test_kernels_behind_an_if_that_freezing_decides_have_their_ops():
     kernels = [node for node in diff.after.nodes if node.kind.startswith("quantized::")]
     ops = [kinds(diff.match_after[kernel.id].before) for kernel in kernels]
     assert ops == [["aten::conv2d"], ["aten::add"], ["aten::conv2d"]]
+
+
+def test_a_graph_names_itself_shortly_and_prints_its_nodes():
+    one = graph("a = aten::sum(x)", "b = aten::mean(a)")
+    assert repr(one) == "<Graph of 2 nodes>"
+    assert "%b = aten::mean(%a)" in str(one)

@@ -204,7 +204,7 @@ PIPELINES = [
     for name in ("residual", "inverted", "transformer")
     for how in ("scripted", "traced")
     for mode in ("static", "dynamic")
-]
+] + [("setting decides", "scripted", mode) for mode in ("static", "dynamic")]
 
 
 @pytest.mark.parametrize(("name", "how", "mode"), PIPELINES)
@@ -240,6 +240,16 @@ def test_every_kernel_names_its_float_ops(name, how, mode, first):
         found = [part for node in diff.match_after[kernel.id].before for part in parts(node)]
         found = ["relu6" if part == "hardtanh" else part for part in found if part != "batch_norm"]
         assert [f.replace("_convolution", "conv2d") for f in found] == parts(kernel)
+
+
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+def test_what_a_setting_keeps_from_running_has_its_partner_while_it_is_there(mode):
+    recording = pipeline("setting decides", "scripted", mode)
+    before = "input"
+    for stage in recording.names[: recording.names.index("quant_finalize")]:
+        added = {node.kind for node in jq.diff(recording, before, stage).added}
+        assert not added & {"aten::conv2d", "aten::add", "aten::hardtanh_", "prim::If"}, stage
+        before = stage
 
 
 def test_a_snapshot_against_itself_is_the_same():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -203,6 +204,22 @@ def test_a_branch_that_is_never_taken_is_not_drawn():
         "input %x", "input %condition", "sigmoid", "output %y",
     ]  # fmt: skip
     assert edges(picture) == {("i-1", "a-n3"): "same", ("a-n3", "o-0"): "same"}
+
+
+def test_what_a_setting_of_the_model_decides_is_not_drawn():
+    built = Builder("self", "x")
+    built.node("prim::GetAttr", "self", out="stride", name="stride")
+    built.constant(1, "one")
+    built.node("aten::eq", "stride", "one", out="is_one")
+    built.node("prim::If", "is_one", out="y", blocks=("b0", "b1"))
+    built.node("aten::relu", "x", out="r", block="b0")
+    built.node("aten::sigmoid", "x", out="s", block="b1")
+    built.close("b0", ("r",))
+    built.close("b1", ("s",))
+    built.node("aten::dropout", "y", "is_one", out="z")
+    picture = sketch_graph(replace(built.graph("z"), held={"stride": 2}))
+    assert [box.title for box in picture.boxes] == ["input %x", "sigmoid", "dropout", "output %z"]
+    assert "False" in str(box(picture, "a-n6"))
 
 
 def test_a_check_that_only_raises_is_not_drawn():
