@@ -8,7 +8,7 @@ from importlib import resources
 
 import ipywidgets as widgets
 
-from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.recording import INPUT, Recording
 from jitq_explore.views.answers.answers import Answers
 from jitq_explore.views.lessons.lesson import ended_with, stage_lessons
 from jitq_explore.widgets.lesson_forms import Form, form_of
@@ -56,7 +56,8 @@ class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._next = _button("Next stage", self._on_next, "Asks about the stage after this one")
         self._next.layout.display = "none"
         self._heading, self._picture = widgets.HTML(), widgets.HTML()
-        self._fill(f"Before {lesson.stage}: the graph as it is", lesson.before, "after")
+        marked = "" if lesson.before == INPUT else f"; marked is what {lesson.before} did"
+        self._fill(f"The graph that {lesson.stage} is given{marked}", lesson.before, "after")
         forms = [form.widget for form in self._forms]
         side = widgets.VBox([*forms, widgets.HBox([self._check, self._next])])
         side.add_class("jitq-lesson-questions")

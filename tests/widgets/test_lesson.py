@@ -120,12 +120,15 @@ def texts(widget: ipywidgets.Widget) -> str:
 
 def test_the_widget_shows_the_stage_only_after_the_answers():
     lesson = jq.lesson(recorded("conv_bn_relu"))
+    assert "given;" not in texts(lesson)
     for number in range(len(lesson.progress.lessons)):
         assert lesson.progress.at == number
         assert "did:" not in texts(lesson)
         lesson._check.click()
         assert f"What {lesson.progress.lesson.stage} did:" in texts(lesson)
         lesson._next.click()
+        if number == 0:
+            assert "insert_observers is given; marked is what fold_conv_bn did" in texts(lesson)
     assert "The end: " in texts(lesson)
 
 
