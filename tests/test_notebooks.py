@@ -20,9 +20,7 @@ each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path
 
 
 @each_notebook
-def test_it_and_its_solutions_run_and_print_nothing_red(path, tmp_path, monkeypatch):
-    # Threads of small ops wait for each other where other tests run beside them.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_it_and_its_solutions_run_and_print_nothing_red(path, tmp_path):
     notebook = _with_solutions(nbformat.read(path, as_version=4))
     # Away from the checkout, so that it depends on the installed package alone.
     client = NotebookClient(
