@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 import importlib
 import inspect
@@ -107,16 +108,21 @@ def reference(name: str | None = None) -> Reference:
         return Reference(tuple(entries))
     first, _, member = name.removeprefix("jq.").partition(".")
     if first not in known:
-        raise KeyError(f"{name!r} is no public name (must be one of {known})")
+        raise KeyError(f"{name!r} is no public name ({_nearest(first, known)})")
     entry = _entry(first)
     if not member:
         return Reference(((first, (entry,)),))
     of_member = next((each for each in entry.members if each.name == member), None)
     if of_member is None:
-        raise KeyError(
-            f"{first} has no {member!r} (must be one of {[each.name for each in entry.members]})"
-        )
+        members = [each.name for each in entry.members]
+        raise KeyError(f"{first} has no {member!r} ({_nearest(member, members)})")
     return Reference(((first, (of_member,)),))
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    found = difflib.get_close_matches(name, names) or names
+    listed = ", ".join(found)
+    return f"must be one of {listed}" if found is names else f"did you mean {listed}?"
 
 
 def _entry(name: str) -> Entry:

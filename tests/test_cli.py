@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -135,15 +136,18 @@ def test_what_was_seen_before_a_failure_is_kept(files, fails):
         ("record model.pt --inputs inputs.pt --qconfig fbgm -o run.jitq", "fbgemm"),
         ("record model.pt --inputs inputs.pt --engine fbgm -o run.jitq", "must be one of"),
         ("record model.pt --dynamic --method f -o run.jitq", "--on-device"),
+        ("record model.pt --on-device --method f -o run.jitq", "must be one of forward"),
         ("record model.pt --dynamic -o nowhere/run.jitq", "nowhere"),
         ("record model.pt --dynamic -o model.pt", "overwrite"),
         ("show nothing.jitq", "nothing.jitq"),
-        ("show model.pt", "model.pt"),
+        ("show model.pt", "model.pt is no recording; jitq-explore record"),
+        ("diagnose state_dict.pt", "torch.jit.save"),
         ("report nothing.jitq -o page.html", "nothing.jitq"),
         ("report model.pt -o nowhere/page.html", "nowhere"),
         ("report model.pt -o model.pt", "overwrite"),
         ("report model.pt --other no_list.pt -o no_list.pt", "overwrite"),
         ("demo -o model.pt", "model.pt"),
+        ("help comprae", "did you mean compare"),
     ],
 )
 def test_bad_input_is_said_in_one_line(files, fails, command, message):
@@ -164,6 +168,16 @@ def test_so_are_mistyped_commands(capsys, command):
     assert said.startswith("jitq-explore: error: ")
     assert "--help" in said
     assert said.count("\n") == 1
+
+
+def test_an_output_that_cannot_be_written_is_said_by_its_name(demo, fails, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "/somewhere/.0123.tmp")
+
+    monkeypatch.setattr(os, "replace", full)
+    code, said = fails(f"report {demo.folder}/digits.jitq -o {demo.folder}/page.html")
+    assert code == 2
+    assert "page.html: No space left on device; name another place with -o" in said
 
 
 def test_a_traceback_is_shown_when_asked_for(files, capsys):

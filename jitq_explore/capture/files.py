@@ -30,6 +30,13 @@ def load_model(path: Path) -> ScriptModule:
     return model
 
 
+def check_method(model: ScriptModule, name: str) -> None:
+    """ValueError for a method that the model does not have, with those that it has."""
+    names = model._c._method_names()
+    if name not in names:
+        raise ValueError(f"unknown method {name!r} (must be one of {', '.join(names)})")
+
+
 def load_batches(path: Path) -> list[Any]:
     """The calibration batches in a file: a list, of which `run_batches` says how each is used.
 
@@ -86,5 +93,6 @@ def _check_batch(batch: object, where: str) -> None:
     elif not isinstance(batch, (torch.Tensor, tuple, list)):
         kind = type(batch).__name__
         raise BadFileError(
-            f"{where} is of type {kind}, not a tensor or a tuple, list or dict of them"
+            f"{where} is of type {kind}, not a tensor or a tuple, list or dict of them; "
+            f"{SAVE_BATCHES}"
         )

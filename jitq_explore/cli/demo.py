@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from jitq_explore.cli.errors import BadInputError
+from jitq_explore.cli.files import writing
 from jitq_explore.cli.parser import Commands, command
 from jitq_explore.cli.printing import say
 
@@ -13,9 +14,13 @@ from jitq_explore.cli.printing import say
 def demo(options: argparse.Namespace) -> None:
     """Train, quantize and write the files, each step said."""
     if options.output.exists() and not options.output.is_dir():
-        raise BadInputError(f"cannot write to {options.output}: it is no folder")
+        raise BadInputError(
+            f"cannot write to {options.output}: it is no folder; name another one with -o"
+        )
     from jitq_explore.demo import MissingScikitLearnError, run
 
+    with writing(options.output):
+        options.output.mkdir(parents=True, exist_ok=True)
     try:
         run(options.output, say)
     except MissingScikitLearnError as error:

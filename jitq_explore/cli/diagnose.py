@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jitq_explore.cli.errors import BadInputError
-from jitq_explore.cli.files import load_recording
+from jitq_explore.cli.files import is_recording, load_recording
 from jitq_explore.cli.parser import Commands, command
 from jitq_explore.cli.printing import say
 from jitq_explore.cli.runs import ABOUT_RUNS, add_run_options, run_options_given, session_for
@@ -43,7 +42,7 @@ def diagnose(options: argparse.Namespace) -> int:
 
 def _recording(options: argparse.Namespace) -> Recording:
     """The recording that is named, or that of a run of the model that is."""
-    if not _is_recording(options.model):
+    if options.model.suffix != ".jitq" and not is_recording(options.model):
         session = session_for(options)
         # A run that fails is a finding.
         with contextlib.suppress(Exception):
@@ -53,17 +52,6 @@ def _recording(options: argparse.Namespace) -> Recording:
     if given:
         raise BadInputError(f"{options.model} is a recording: it takes no {', '.join(given)}")
     return load_recording(options.model)
-
-
-def _is_recording(path: Path) -> bool:
-    """By what is in it: both kinds are zip files."""
-    if path.suffix == ".jitq":
-        return True
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return "recording.json" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
 
 
 def _as_text(findings: Findings, name: Path) -> str:

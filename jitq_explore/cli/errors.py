@@ -24,5 +24,7 @@ def what(error: Exception) -> str:
     # torch.jit.Error begins with a stack of source lines; what went wrong stands at its end.
     is_from_torchscript = bool(lines) and "TorchScript" in lines[0]
     text = lines[-1 if is_from_torchscript else 0] if lines else "no message"
-    expected = isinstance(error, (BadInputError, RunFailedError, ValueError, OSError))
-    return text if expected else f"{type(error).__name__}: {text}"
+    expected = isinstance(error, (BadInputError, RunFailedError, ValueError, OSError, KeyError))
+    name = type(error).__name__
+    # TorchScript's last line may name the type itself.
+    return text if expected or text.startswith(f"{name}: ") else f"{name}: {text}"

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from jitq_explore.cli.errors import BadInputError
-from jitq_explore.cli.files import check_output
+from jitq_explore.cli.files import check_output, writing
 from jitq_explore.cli.parser import Commands, command
 from jitq_explore.cli.printing import say
 
@@ -18,12 +18,13 @@ def help(options: argparse.Namespace) -> None:
     try:
         found = reference(options.name)
     except KeyError as error:
-        raise BadInputError(f"{error.args[0]}; `jitq-explore help` lists them") from None
+        raise BadInputError(f"{error.args[0]}; jitq-explore help lists them all") from None
     if options.output is None:
         say(found.text())
         return
     check_output(options.output, [])
-    options.output.write_text(found.page(), encoding="utf-8")
+    with writing(options.output):
+        options.output.write_text(found.page(), encoding="utf-8")
     say(f"Saved to {options.output}: open it in a browser")
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from jitq_explore.cli.errors import RunFailedError, what
-from jitq_explore.cli.files import check_output
+from jitq_explore.cli.files import check_output, writing
 from jitq_explore.cli.parser import Commands, command
 from jitq_explore.cli.printing import say
 from jitq_explore.cli.runs import ABOUT_RUNS, add_run_options, session_for
@@ -25,13 +25,15 @@ def record(options: argparse.Namespace) -> None:
     except Exception as error:
         failure = error
     recording = session.recording
-    save(recording, options.output)
+    with writing(options.output):
+        save(recording, options.output)
     say(recording_text(recording))
     say(f"\nSaved to {options.output}: jitq-explore show {options.output}")
     if failure is not None:
         where = f"stage {recording.names[-1]} failed" if recording.names else "the run failed"
         done = f"everything up to there is in {options.output}"
-        raise RunFailedError(f"{where}: {what(failure)}; {done}") from failure
+        look = f"jitq-explore diagnose {options.output} says more"
+        raise RunFailedError(f"{where}: {what(failure)}; {done}; {look}") from failure
 
 
 def describe(commands: Commands) -> None:

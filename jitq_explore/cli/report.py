@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from jitq_explore.cli.files import check_output, load_recording
+from jitq_explore.cli.files import check_output, load_recording, writing
 from jitq_explore.cli.parser import Commands, command
 from jitq_explore.cli.printing import say
 
@@ -18,10 +18,11 @@ def report(options: argparse.Namespace) -> None:
     recordings = [load_recording(path) for path in read]
     from jitq_explore.views.html import to_html
 
-    if options.other is None:
-        to_html(recordings[0], options.output)
-    else:
-        to_html(recordings[0], options.output, recordings[1], _names(read))
+    with writing(options.output):
+        if options.other is None:
+            to_html(recordings[0], options.output)
+        else:
+            to_html(recordings[0], options.output, recordings[1], _names(read))
     size = options.output.stat().st_size / 2**20
     say(f"Saved to {options.output} ({size:.1f} MB): open it in a browser")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jitq_explore.capture.named_qconfigs import DYNAMIC, STATIC, make_qconfig
 from jitq_explore.cli.errors import BadInputError, what
+from jitq_explore.cli.files import is_torchscript
 from jitq_explore.cli.parser import Parser
 
 if TYPE_CHECKING:
@@ -46,18 +47,26 @@ def run_options_given(options: argparse.Namespace) -> list[str]:
 def session_for(options: argparse.Namespace) -> Session:
     """The session that the command line asks for, not run yet; BadInputError where it cannot be."""
     mode = options.mode
-    if mode == "static" and options.inputs is None:
+    # A file that is no model at all is told first, below; data would not help it.
+    if mode == "static" and options.inputs is None and is_torchscript(options.model):
         raise BadInputError("static quantization needs data to calibrate with: --inputs X.pt")
     if options.method != "forward" and mode != "on_device":
         raise BadInputError("--method is for --on-device alone")
     if options.remedy and mode == "on_device":
         raise BadInputError("--remedy is not for --on-device")
-    from jitq_explore.capture.files import arguments_of, load_batches, load_model, run_batches
+    from jitq_explore.capture.files import (
+        arguments_of,
+        check_method,
+        load_batches,
+        load_model,
+        run_batches,
+    )
     from jitq_explore.capture.session import Session
 
     try:
         qconfigs = {"": make_qconfig(options.qconfig, mode, options.engine)}
         model = load_model(options.model)
+        check_method(model, options.method)
         batches = None if options.inputs is None else load_batches(options.inputs)
         debug, engine, isolate = options.debug, options.engine, options.isolate
         if mode == "static":

@@ -189,10 +189,10 @@ class Examiner:
     def _of_the_run(self) -> Reason | None:
         """What holds for every op of the graph."""
         if self.is_where_it_failed:
-            stage = self.recording.stages[-1]
+            stage, error = self.recording.stages[-1], self.recording.error
             return Reason(
                 "failed",
-                f"the run ended with an error in {stage.name!r}: {stage.error}",
+                f"the run ended with an error in {stage.name!r}: {error.line if error else ''}",
                 "Cure the error: see jq.diagnose(recording).",
             )
         done = [base_name(name) for name in self.tracker.names[: self.index + 1]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from jitq_explore.diagnostics.causes import Examiner, Reason
@@ -172,17 +172,30 @@ def _quant_node(examiner: Examiner, node: Node) -> _Told:
 
 
 def _observer(examiner: Examiner, node: Node) -> _Told:
+    is_static = examiner.recording.mode == "static"
     maker = examiner.graph.producers.get(node.inputs[0])
     users = [user for name in node.outputs for user in examiner.graph.consumers.get(name, ())]
     makes = maker is not None and (maker.kind in QUANTIZABLE or maker.kind in ON_QUANTIZED)
-    takers = dict.fromkeys(user.kind for user in users if user.kind in QUANTIZABLE)
+    kinds = QUANTIZABLE if is_static else QUANTIZABLE_DYNAMICALLY
+    takers = dict.fromkeys(user.kind for user in users if user.kind in kinds)
     why = []
-    if maker is not None and makes:
+    if maker is not None and makes and is_static:
         why.append(f"{maker.kind} makes the value, and its kernel needs the scale of its result")
-    if takers:
-        why.append(f"{', '.join(takers)} takes the value, and its kernel takes quantized ones")
+    if takers and (is_static or _is_weight(maker)):
+        why.append(f"{_each(takers)} takes the value, and its kernel takes quantized ones")
+    elif takers:
+        why.append(f"{_each(takers)} takes the value, and measures it in every call")
     reasons = tuple(Reason("observed", text) for text in why)
     return _Told("observer", "it observes a value to quantize", reasons)
+
+
+def _each(kinds: Iterable[str]) -> str:
+    named = " and ".join(kinds)
+    return f"each of {named}" if " and " in named else named
+
+
+def _is_weight(maker: Node | None) -> bool:
+    return maker is not None and maker.kind == "prim::GetAttr"
 
 
 def _at_the_observers(examiner: Examiner, node: Node) -> _Told:
@@ -198,6 +211,17 @@ def _at_the_observers(examiner: Examiner, node: Node) -> _Told:
         return _Told("float", f"its result is observed, by {name!r}")
     reasons = tuple(_why_not_observed(examiner, node))
     return _Told("float", "its result is not observed", reasons)
+
+
+_SAME_SCALE = "it hands on the scale of its input, or has a fixed one"
+
+
+def _hands_on_observed(examiner: Examiner, node: Node) -> bool:
+    """Whether it is, or follows, an op that runs on quantized values, behind an observer."""
+    maker: Node | None = node
+    while maker is not None and maker.kind in ON_QUANTIZED and maker.inputs:
+        maker = examiner.graph.producers.get(maker.inputs[0])
+    return maker is not None and maker.is_observer
 
 
 def _why_not_observed(examiner: Examiner, node: Node) -> Iterator[Reason]:
@@ -218,13 +242,18 @@ def _why_not_observed(examiner: Examiner, node: Node) -> Iterator[Reason]:
                 )
                 return
     later = examiner.later(node)
-    if later is None:
-        yield Reason("not_yet", "nothing is quantized yet, or nothing is left of it by then")
+    if later is None or later[0].is_where_it_failed:
+        if _hands_on_observed(examiner, node):
+            yield Reason("as_it_is", _SAME_SCALE)
+        elif later is None:
+            yield Reason("not_yet", "nothing is quantized yet, or nothing is left of it by then")
+        else:
+            yield from later[0].reasons(later[1])
         return
     after, there = later
     if is_kernel(there):
         yield Reason("in_kernel", f"it goes into {there.kind}, whose result is another value")
     elif Domain.QUANTIZED in {after.domains.get(name) for name in there.inputs}:
-        yield Reason("as_it_is", "it hands on the scale of its input, or has a fixed one")
+        yield Reason("as_it_is", _SAME_SCALE)
     else:
         yield from after.reasons(there)

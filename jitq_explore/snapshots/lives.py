@@ -46,11 +46,6 @@ class Life:
     steps: tuple[Event, ...]
     alive: bool
 
-    @property
-    def created_by(self) -> str:
-        """The stage that made it, "input" for what the model as given has."""
-        return self.steps[0].stage if self.steps else ""
-
     def __str__(self) -> str:
         where = f" of {self.module}" if self.module else ""
         places = ", ".join(dict.fromkeys(short_source(source) for source in self.sources))

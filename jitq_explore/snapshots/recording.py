@@ -156,6 +156,11 @@ class StageError:
     def __str__(self) -> str:
         return f"{self.type}: {self.message}"
 
+    @property
+    def line(self) -> str:
+        """Its first line: torch adds tables of what could have been called."""
+        return str(self).strip().partition("\n")[0].rstrip()
+
 
 @dataclass(frozen=True)
 class StageRecord:

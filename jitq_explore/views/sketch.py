@@ -35,7 +35,6 @@ class _Sketch:
         self.box_after = {item.node.id: item.id for item in items if _is_after(item)}
         self.box_before = _boxes_before(items)
         self.regions = regions_of(items, before, after, self.box_before)
-        self.node_before = before.by_id
         self.changed_operands = self.find_changed_operands()
 
     def picture(self, title: str) -> Picture:

@@ -8,9 +8,9 @@ from importlib import resources
 
 import ipywidgets as widgets
 
-from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.recording import INPUT, Recording
 from jitq_explore.views.answers.answers import Answers
-from jitq_explore.views.lessons.lesson import stage_lessons
+from jitq_explore.views.lessons.lesson import ended_with, stage_lessons
 from jitq_explore.widgets.lesson_forms import Form, form_of
 from jitq_explore.widgets.lesson_progress import LessonProgress
 
@@ -32,16 +32,18 @@ def lesson(recording: Recording) -> Lesson:
             "session.recording, and jq.load reads one from a file"
         )
     lessons = stage_lessons(recording)
+    end = ended_with(recording)
     if not lessons:
-        raise ValueError("nothing to ask: no stage has run; session.run() runs them all")
-    return Lesson(Answers.of(recording), LessonProgress(lessons))
+        why = end or "no stage has run; session.run() runs them all"
+        raise ValueError(f"nothing to ask: {why}")
+    return Lesson(Answers.of(recording), LessonProgress(lessons), end)
 
 
 class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """The widget: what is there before a stage, the questions about it, then what it did."""
 
-    def __init__(self, answers: Answers, progress: LessonProgress) -> None:
-        self._answers, self.progress = answers, progress
+    def __init__(self, answers: Answers, progress: LessonProgress, end: str = "") -> None:
+        self._answers, self.progress, self._end = answers, progress, end
         self._forms: list[Form] = []
         super().__init__()
         self.add_class("jitq-lesson")
@@ -54,7 +56,8 @@ class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._next = _button("Next stage", self._on_next, "Asks about the stage after this one")
         self._next.layout.display = "none"
         self._heading, self._picture = widgets.HTML(), widgets.HTML()
-        self._fill(f"Before {lesson.stage}: the graph as it is", lesson.before, "after")
+        marked = "" if lesson.before == INPUT else f"; marked is what {lesson.before} did"
+        self._fill(f"The graph that {lesson.stage} is given{marked}", lesson.before, "after")
         forms = [form.widget for form in self._forms]
         side = widgets.VBox([*forms, widgets.HBox([self._check, self._next])])
         side.add_class("jitq-lesson-questions")
@@ -67,10 +70,11 @@ class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         name = html.escape(progress.lesson.stage)
         scored = f"{progress.score:.3g} of {progress.asked} points" if progress.asked else ""
         scored = f"The end: {scored}" if progress.is_over else scored
+        end = f"<p>{html.escape(self._end)}</p>" if progress.is_over and self._end else ""
         self._heading.value = (
             f'<div class="jitq-lesson-head"><h3>{name}</h3>'
             f"<span>stage {progress.at + 1} of {len(progress.lessons)}</span>"
-            f"<b>{scored}</b></div><p>{html.escape(progress.lesson.text)}</p>"
+            f"<b>{scored}</b></div><p>{html.escape(progress.lesson.text)}</p>{end}"
         )
         self._picture.value = self._drawing(caption, stage, side)
 
@@ -80,7 +84,8 @@ class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         problem = answer.get("error") or answer.get("problem")
         picture = f"<pre>{html.escape(str(problem))}</pre>" if problem else answer["svg"]
         return (
-            f'<figure class="jitq-lesson-figure"><figcaption>{html.escape(caption)}</figcaption>'
+            f'<figure class="jitq-lesson-figure jitq-lesson-{side}">'
+            f"<figcaption>{html.escape(caption)}</figcaption>"
             f'<div class="jitq-lesson-sheet" tabindex="0" role="img" '
             f'aria-label="{html.escape(caption)}">{picture}</div></figure>'
         )

@@ -151,10 +151,6 @@ class Selection:
         """With these folded and no others; none at all unfolds everything."""
         return replace(self, folds=tuple(sorted(set(paths))))
 
-    def fold_as_best(self) -> Selection:
-        """With the folding left to the drawing."""
-        return replace(self, folds=None)
-
     def _folds(self, shown: Iterable[str]) -> set[str]:
         return set(shown if self.folds is None else self.folds)
 

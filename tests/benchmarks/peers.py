@@ -163,10 +163,10 @@ def differences(net: str, files: Path) -> dict[str, dict[str, list[int]]]:
     return found
 
 
-def in_fresh_process(*arguments: object) -> Any:
+def in_fresh_process(*arguments: object, timeout: float | None = None) -> Any:
     """What this script says when it is given these; the last line of its complaint if it fails."""
     command = [sys.executable, __file__, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"]
         raise RuntimeError(lines[-1])
@@ -175,7 +175,9 @@ def in_fresh_process(*arguments: object) -> Any:
 
 def attempt(tool: str, way: str, net: str, stage: str, files: Path) -> dict[str, Any]:
     try:
-        return in_fresh_process("--measure", tool, way, net, stage, files, time.time())
+        return in_fresh_process(
+            "--measure", tool, way, net, stage, files, time.time(), timeout=TIMEOUT
+        )
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         return {"error": str(error), "marks": 0, "of": 0, "seconds": 0, "browser": 0, "start": 0}
 

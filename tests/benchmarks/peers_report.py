@@ -27,7 +27,7 @@ DIFFERENCES = {
 }
 NOTES = {
     "jitq_explore": "quantizes the float file itself, in the time given",
-    "Netron": "draws what is in the observers (numel, eq, If), but not which observer it is",
+    "Netron": "draws what is in the observers (numel, eq, If), but not which observer it is; keeps no file",
     "TensorBoard": "its export, without the time that its viewer takes",
     "torchview": "the eager model; a ScriptModule is one box",
     "torchvista": "the eager model; a ScriptModule fails",
@@ -229,7 +229,7 @@ def spread(seconds: list[float]) -> str:
 
 def size(count: int) -> str:
     if not count:
-        return "0"
+        return "none"  # drawn in the browser alone
     return f"{count / 2**20:.1f} MB" if count > 2**20 else f"{max(1, round(count / 2**10))} KB"
 
 

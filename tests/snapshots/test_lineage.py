@@ -90,7 +90,7 @@ def test_a_kernel_is_followed_back_to_all_it_was_made_of():
     life = jq.lineage(recording, kernels(recording)[0])
     given = [step.nodes_after[0].kind for step in life.steps if step.what == "given"]
     assert given == ["aten::conv2d", "aten::batch_norm", "aten::relu"]
-    assert (life.created_by, life.alive, life.module) == ("input", True, "conv1")
+    assert (life.steps[0].stage, life.alive, life.module) == ("input", True, "conv1")
 
 
 QD, FINAL = "insert_quant_dequant", "quant_finalize"

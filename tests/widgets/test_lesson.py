@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipywidgets
 import pytest
-from runs import recorded
+from runs import recorded, session
+from torch.ao.quantization import float16_dynamic_qconfig
 
 import jitq_explore as jq
 from jitq_explore.views.lessons.lesson import stage_lessons
@@ -119,12 +120,15 @@ def texts(widget: ipywidgets.Widget) -> str:
 
 def test_the_widget_shows_the_stage_only_after_the_answers():
     lesson = jq.lesson(recorded("conv_bn_relu"))
+    assert "given;" not in texts(lesson)
     for number in range(len(lesson.progress.lessons)):
         assert lesson.progress.at == number
         assert "did:" not in texts(lesson)
         lesson._check.click()
         assert f"What {lesson.progress.lesson.stage} did:" in texts(lesson)
         lesson._next.click()
+        if number == 0:
+            assert "insert_observers is given; marked is what fold_conv_bn did" in texts(lesson)
     assert "The end: " in texts(lesson)
 
 
@@ -138,6 +142,41 @@ def test_the_widget_shows_the_stage_only_after_the_answers():
 def test_what_is_no_recording(given: object, error: type[Exception], said: str):
     with pytest.raises(error, match=said):
         jq.lesson(given)  # type: ignore[arg-type]
+
+
+def reasons_of(recording: jq.Recording, stage: str) -> dict[str, str]:
+    (asked,) = next(each.questions for each in stage_lessons(recording) if each.stage == stage)
+    assert isinstance(asked, Choice)
+    return {option.label: option.reason for option in asked.options}
+
+
+def test_reasons_are_those_of_the_mode():
+    dynamic = reasons_of(recorded("transformer_block", "scripted", "dynamic"), "insert_observers")
+    norm = next(reason for label, reason in dynamic.items() if "layer_norm in norm1" in label)
+    assert norm == "aten::linear takes the value, and measures it in every call"
+    on_device = recorded("transformer_block", "scripted", "on_device")
+    given = next(iter(reasons_of(on_device, "insert_observer_method").values()))
+    assert "it is no weight" in given
+    assert {each.stage: each.text for each in stage_lessons(on_device)}["quantized_run"] == (
+        "The quantized method is run."
+    )
+
+
+def test_a_run_that_failed_is_asked_about_as_far_as_it_came():
+    failing = session("residual", qconfig=float16_dynamic_qconfig)
+    with pytest.raises(RuntimeError):
+        failing.run()
+    recording = failing.recording
+    reasons = reasons_of(recording, "insert_observers")
+    assert reasons["result of mean (nets.py:66)"].startswith("it hands on the scale of its input")
+    assert lesson_text(recording).splitlines()[-1].startswith("The run ended in insert_quant_dequ")
+    lesson = jq.lesson(recording)
+    for _ in lesson.progress.lessons:
+        assert "The run ended in" not in texts(lesson)
+        lesson._check.click()
+        lesson._next.click()
+    assert "The run ended in insert_quant_dequant with an error" in texts(lesson)
+    assert "Candidates" not in texts(lesson)
 
 
 def test_as_text_with_answers_and_without():

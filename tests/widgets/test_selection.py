@@ -82,7 +82,6 @@ def test_following_nothing_finds_nothing():
         (START.fold_all(["b", "a"]).fold("c", shown=["z"]), ("a", "b", "c")),
         (START.unfold("a", shown=["a", "b"]), ("b",)),
         (START.fold_all([]), ()),
-        (START.fold("b").fold_as_best(), None),
     ],
 )
 def test_folding(moved, folds):

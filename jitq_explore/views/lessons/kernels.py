@@ -26,16 +26,22 @@ def ask(transition: Transition) -> Iterator[Question]:
     if not right:
         return
     fused = sum(len(parts) > 1 for parts in _parts(taken).values())
+    several = f", {fused} of them for more than one op" if fused else ""
     yield Choice(
         "Which of these ops will be computed by a quantized kernel?",
         tuple(
             _option(transition, node, taken.get(node.id), taken)
             for node in mixed(right, wrong, ops)
         ),
-        f"{len(right)} of {len(ops)} ops went into {plural(len(kernels), 'kernel')}, of which "
-        f"{fused} stand for more than one op. A rule puts a kernel in where it knows the op with a "
-        "dequantize before it and a quantize behind it; the other ops go on as they are.",
+        f"{len(right)} of {plural(len(ops), 'op')} went into {plural(len(kernels), 'kernel')}"
+        f"{several}. A rule puts a kernel in where it knows the op with "
+        f"{_AROUND[transition.recording.mode]}; the other ops go on as they are.",
     )
+
+
+_STATIC = "a dequantize before it and a quantize behind it"
+_DYNAMIC = "a quantize and a dequantize before it, whose scale is computed in the call"
+_AROUND = {"static": _STATIC, "dynamic": _DYNAMIC, "on_device": _DYNAMIC}
 
 
 def _taken(transition: Transition, kernels: list[Node]) -> dict[str, Node]:

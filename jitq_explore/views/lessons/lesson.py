@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from jitq_explore.snapshots.printable import printable
 from jitq_explore.snapshots.recording import Recording, StageRecord
 from jitq_explore.views.lessons import counts, kernels, norms, observers, ranges, scales
 from jitq_explore.views.lessons.question import Question
@@ -41,12 +42,20 @@ def stage_lessons(recording: Recording) -> tuple[StageLesson, ...]:
     return tuple(found)
 
 
+def ended_with(recording: Recording) -> str:
+    """The stage that ended with an error, in a sentence; "" where none did."""
+    for record in recording.stages:
+        if record.error is not None:
+            return f"The run ended in {record.name} with an error. {printable(record.error.line)}"
+    return ""
+
+
 def _of_stage(recording: Recording, record: StageRecord, before: str) -> StageLesson:
     transition = Transition(recording, record, before)
     asked = [question for ask in _ASKERS for question in ask(transition)]
     return StageLesson(
         record.name,
         before,
-        stage_text(record.name),
+        stage_text(record.name, recording.mode),
         tuple(asked) or tuple(counts.ask(transition)),
     )

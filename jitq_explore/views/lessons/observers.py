@@ -45,7 +45,11 @@ _DYNAMIC = (
     "Dynamic quantization observes what a kernel takes, its weight and its input. The ranges of "
     "activations are measured anew in every call, so results need no observer."
 )
-_GOAL = {"static": _STATIC, "dynamic": _DYNAMIC, "on_device": _DYNAMIC}
+_ON_DEVICE = (
+    "On-device quantization observes weights alone: the ranges of activations are measured in "
+    "every call."
+)
+_GOAL = {"static": _STATIC, "dynamic": _DYNAMIC, "on_device": _ON_DEVICE}
 
 
 def _values(graph: Graph) -> Iterator[_Value]:
@@ -80,8 +84,10 @@ def _option(transition: Transition, value: _Value) -> Option:
 def _reason(transition: Transition, value: _Value) -> str:
     if value.observer is not None:
         return transition.why(value.observer, transition.stage)
+    if transition.recording.mode == "on_device" and value.role != "weight of":
+        return "it is no weight; what a kernel needs to know of it is measured in every call"
     if value.node is None:
         return "no quantized kernel will take it"
-    if transition.recording.mode != "static" and value.role == "result of":
-        return "no kernel takes it whose input dynamic quantization measures"
+    if transition.recording.mode == "dynamic" and value.role == "result of":
+        return "no op takes it that has a dynamic kernel"
     return transition.why(value.node, transition.stage)

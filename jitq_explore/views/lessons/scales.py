@@ -47,22 +47,21 @@ def _scale(seen: Observation) -> Number:
     steps = _steps(seen)
     low, high = reading.minimum[0], reading.maximum[0]
     if reading.qscheme.endswith("symmetric"):
-        largest = max(-low, high)
+        whole, parts = max(-low, high), steps / 2
         how = (
-            f"Symmetric: zero stays in the middle, so the largest magnitude, {number_text(largest)}"
-            f", takes half of the {steps} steps: {number_text(largest)} / {steps / 2:g}"
+            "Symmetric: zero stays in the middle, so the largest magnitude, "
+            f"{number_text(whole)}, takes half of the {steps} steps"
         )
     else:
-        low, high = min(low, 0.0), max(high, 0.0)
-        how = (
-            f"The range, zero included, over the steps: ({number_text(high)} − {number_text(low)})"
-            f" / {steps}"
-        )
+        whole, parts = max(high, 0.0) - min(low, 0.0), steps
+        how = "The width of the range, zero included, over the steps"
+    scale = number_text(reading.scale[0])
+    equals = "=" if number_text(whole / parts) == scale else "≈"
     return Number(
         f"{_introduced(seen)} What will the scale be?",
         reading.scale[0],
         _TOLERANCE * reading.scale[0],
-        f"{how} = {number_text(reading.scale[0])}.",
+        f"{how}: {number_text(whole)} / {parts:g} {equals} {scale}.",
     )
 
 

@@ -25,7 +25,7 @@ _TEXTS = (
         "insert_quant_dequant",
         "Each observer is replaced by a quantize node, which rounds the value to integers, and a "
         "dequantize node, which makes numbers of them again. Scale and zero point come from the "
-        "range that was observed.",
+        "range that was observed.{dynamic}",
     ),
     (
         "quant_finalize",
@@ -34,11 +34,16 @@ _TEXTS = (
     ),
     ("constant_propagation", "What does not depend on the inputs is computed once, now."),
     ("dce", "What nobody takes the result of is removed (dead code elimination)."),
-    ("quantize", "The weights' scales and zero points are computed from the observers."),
     ("quantized_run", "The quantized method is run."),
+    ("quantize", "The weights' scales and zero points are computed from the observers."),
 )
+"""The first whose name a stage's begins with."""
 
 
-def stage_text(stage: str) -> str:
+_DYNAMIC = " Those of activations are computed in every call, by a node of their own."
+
+
+def stage_text(stage: str, mode: str = "static") -> str:
     """A sentence or two; "" for a stage that is not known."""
-    return next((text for name, text in _TEXTS if stage.startswith(name)), "")
+    text = next((text for name, text in _TEXTS if stage.startswith(name)), "")
+    return text.format(dynamic="" if mode == "static" else _DYNAMIC)

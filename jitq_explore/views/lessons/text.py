@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.views.lessons.lesson import stage_lessons
+from jitq_explore.views.lessons.lesson import ended_with, stage_lessons
 from jitq_explore.views.lessons.question import Choice, Question
 
 
@@ -16,6 +16,8 @@ def lesson_text(recording: Recording, *, answers: bool = False) -> str:
         lines += ["", f"{number}. {lesson.stage}: {lesson.text}".rstrip(": ")]
         for question in lesson.questions:
             lines += _lines(question, answers)
+    end = ended_with(recording)
+    lines += ["", end] if end else []
     return "\n".join(lines[1:])
 
 

@@ -55,7 +55,10 @@ class Transition:
     def why(self, node: Node, stage: str) -> str:
         """Why a node is as it is after a stage, in a sentence or two."""
         told = explain(self.recording, node, stage)
-        return printable("; ".join(reason.text for reason in told.reasons) or told.title)
+        texts = [reason.text for reason in told.reasons] or [told.title]
+        if len(texts) > 2:  # a chain of ops, each float because the one before it is
+            texts = [texts[0], f"and at the root of it: {texts[-1]}"]
+        return printable("; ".join(texts))
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
