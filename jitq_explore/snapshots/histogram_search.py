@@ -101,7 +101,8 @@ def quantization_error(
 
 def _norm(begin: Singles | np.float32, end: Singles | np.float32, density: Singles) -> Singles:
     """density · ∫ x² dx from begin to end."""
-    norm: Singles = density * ((end * end * end - begin * begin * begin) / np.float32(3))
+    with np.errstate(all="ignore"):  # cubes of huge ranges are infinite, in torch as well
+        norm: Singles = density * ((end * end * end - begin * begin * begin) / np.float32(3))
     return norm
 
 
