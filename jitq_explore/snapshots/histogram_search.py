@@ -52,7 +52,8 @@ def bins_kept(
     lower, upper = _bounds()
     start, end, least = 0, len(sums) - 1, float("inf")
     taken_low = taken_high = 0
-    while lower[taken_low] < upper[taken_high]:
+    # A single bin never moves again, however long torch goes on.
+    while start < end and lower[taken_low] < upper[taken_high]:
         low = _single(lower[taken_low + 1] * total)
         left = max(start, bisect_left(sums, low, start, end))
         right = _last_up_to(sums, _single(upper[taken_high + 1] * total), start, end)
