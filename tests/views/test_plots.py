@@ -241,6 +241,14 @@ def test_a_calibration_that_is_not_finite_costs_no_view(spoiler, tmp_path):
     assert jq.recommend(recording).predicted_gain.map(math.isfinite).all()
 
 
+def test_a_block_of_a_container_is_named_though_its_last_value_belongs_to_that():
+    """Of repeated blocks with a residual each torch hands every second value to the container."""
+    inner = [(f"layers.{k}.fc1", f"layers.{k}.fc2", "layers") for k in range(20)]
+    modules = ["", *(name for names in inner for name in names), "head"]
+    named = [name for _, _, name in Groups.of(modules, 600).runs]
+    assert named == ["(model)", *(f"layers.{k}" for k in range(19)), "layers.19", "layers", "head"]
+
+
 def test_clipping_is_drawn_where_torch_clips():
     """Not at quant_max: with reduce_range half of the integers lie beyond what was observed."""
     recording = session("residual", qconfig=get_default_qconfig("fbgemm")).run("calibrate")
