@@ -186,6 +186,21 @@ def test_another_branch_is_reported_and_not_averaged_over():
     )
 
 
+def test_every_kernel_is_compared_whatever_branches_are_never_taken():
+    """`if inplace:` in each ReLU: the ids of what is dead there are used again in other graphs."""
+    layers = [layer for _ in range(12) for layer in (nn.Conv2d(2, 2, 1), nn.ReLU6())]
+    model, batch = torch.jit.script(nn.Sequential(*layers).eval()), torch.randn(1, 2, 3, 3)
+    run = jq.Session.static(model, {"": FBGEMM}, calibrate, [[(batch,)]], progress=False)
+    run.run()
+    comparison = jq.compare(run, batch)
+    for stage in ("insert_quant_dequant", "dce"):
+        graph = run.recording[stage].after.graph()
+        kinds = ("aten::conv2d", "aten::hardtanh", "quantized::conv2d", "quantized::relu6")
+        ops = [node for node in graph.nodes if node.kind in kinds]
+        assert len(ops) >= 12
+        assert [node.id for node in ops if comparison.of(stage, node) is None] == []
+
+
 def test_an_op_that_cannot_take_the_lanes_values_is_of_unknown_own_error(monkeypatch):
     """As where nodes were matched wrongly; all else is still compared."""
     run, compute = session("mlp"), Program.compute
