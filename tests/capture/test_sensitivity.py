@@ -149,8 +149,12 @@ def test_a_script_without_a_guard_is_told_what_is_missing(tmp_path):
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode
-    assert done.stderr.strip().splitlines()[-1].startswith(
-        "RuntimeError: no new process could be started. Each of them imports the script again"
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .startswith(
+            "RuntimeError: no new process could be started. Each of them imports the script again"
+        )
     )
 
 
