@@ -143,10 +143,11 @@ def _spoilt_together(recording: Recording) -> Iterator[Recommendation]:
     if len(most) < FEWEST_TOGETHER:
         return
     ways = [way for name in OBSERVERS for way in _for_all(recording, most, name)]
-    gains = [sum(each.gain for _, each in way) for way in ways]
-    if not gains or max(gains) < MIN_GAIN * len(most):
+    # Of what is not finite no gain is known: NaN is left out as well.
+    good = [way for way in ways if _gain_of(way) >= MIN_GAIN * len(most)]
+    if not good:
         return
-    way = ways[gains.index(max(gains))]
+    way = max(good, key=_gain_of)
     worst, best = max(way, key=lambda pair: pair[1].gain)
     modules = tuple(dict.fromkeys(path for _, each in way for path in each.change.modules))
     reason = (
@@ -155,6 +156,10 @@ def _spoilt_together(recording: Recording) -> Iterator[Recommendation]:
     )
     change = replace(best.change, modules=modules)
     yield Recommendation(best.seen, change, reason, best.gain, worst.batch.low, worst.batch.high)
+
+
+def _gain_of(way: list[tuple[_Spoilt, WhatIf]]) -> float:
+    return sum(each.gain for _, each in way)
 
 
 def _for_all(

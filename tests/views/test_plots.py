@@ -221,6 +221,7 @@ def test_a_notebook_shows_a_picture_of_its_own():
 @pytest.mark.parametrize("spoiler", [math.nan, math.inf, 3e38])
 def test_a_calibration_that_is_not_finite_costs_no_view(spoiler, tmp_path):
     """The values that were finite are drawn, and a page can be made; nothing gains over a NaN."""
+    torch.manual_seed(0)
     qconfig = QConfig(MovingAverageMinMaxObserver, PER_TENSOR.weight)
     model = torch.jit.script(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval())
     batches = [torch.randn(8, 4) for _ in range(3)]
