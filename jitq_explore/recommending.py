@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def recommend(session_or_recording: Session | Recording, inputs: Any = None) -> pd.DataFrame:
     """The few changes of the qconfig that would gain most, a row each, best first.
 
+    Where one batch has spoilt the ranges of several values, what mends all of them comes before.
     `predicted_gain` is in dB of SQNR at the value, `reason` says what is wrong and what helps,
     `write` is the Python that makes the qconfig dict, `change` is for `session.with_change`. With a
     session each change is tried, one by one, in a new session: `gain_at_value` for the same values

@@ -97,6 +97,25 @@ def outlier_channel() -> Planted:
     return session(model, batches(), MINMAX), batches()
 
 
+class Swish(Net):
+    """With an op between the layers that has no weight and is quantized on its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.hardswish(self.fc2(torch.tanh(self.fc1(x))))
+        return self.fc4(torch.tanh(self.fc3(x)))
+
+
+def outlier_behind_hardswish() -> Planted:
+    """The layer behind takes it as well."""
+    model = Swish().eval()
+    model.load_state_dict(net().state_dict())
+    with torch.no_grad():
+        model.fc2.weight[3] *= 300
+        model.fc2.bias[3] = 100
+        model.fc3.weight[:, 3] /= 300
+    return session(model, batches(), MINMAX), batches()
+
+
 def spoilt_batch() -> Planted:
     """In one channel, which the net hardly looks at."""
     model, data = net(), batches()
@@ -138,6 +157,9 @@ FAULTS = {
     rare_outliers: Fault(("", "aten::quantize_per_tensor"), ("fc1",), "of the values reach to"),
     outlier_channel: Fault(
         ("fc2", "quantized::linear_relu"), ("fc2", "fc3"), "no other observer helps", True
+    ),
+    outlier_behind_hardswish: Fault(
+        ("fc2", "quantized::linear"), ("fc2", "", "fc3"), "no other observer helps", True
     ),
     spoilt_batch: Fault(("", "aten::quantize_per_tensor"), ("fc1",), "batch 7 of 10 alone"),
     saturating: Fault(("fc2", "quantized::linear_relu"), ("fc2",), "saturate"),
@@ -205,6 +227,22 @@ def test_a_recording_is_enough(plant):
     assert list(jq.recommend(run.recording).predicted_gain) == list(
         jq.recommend(run, typical).predicted_gain
     )
+
+
+def test_what_one_batch_spoils_all_along_is_mended_all_along():
+    """Each range alone gains much where it is, and nothing at the output."""
+    layers = (nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+    data = batches()
+    data[6][0].mul_(50)
+    run = session(nn.Sequential(*layers).eval(), data, MINMAX)
+    table = jq.recommend(run, batches())
+    first, *others = table.itertuples()
+    assert first.change.modules == ("0", "2", "4")
+    assert re.search("ranges of 4 values are spoilt by one batch: here batch 7 of 10", first.reason)
+    assert first.gain_at_value >= 0.8 * first.predicted_gain > 20
+    assert first.gain_at_output > 20
+    assert others
+    assert max(other.gain_at_output for other in others) < 5
 
 
 @pytest.mark.parametrize("net", ["digits", "residual", "inverted", "transformer"])

@@ -163,14 +163,22 @@ class Lockstep:
             sums.own.add(x, y, real(own), other, axis)
 
     def remake(self, lane: Lane, pair: Counterpart, rounds: Rounds) -> Tensor | None:
-        """What the float ops make of the lane's own values."""
+        """What the float ops make of the lane's own values.
+
+        None where that is not known, or where they cannot take these: nodes are matched by
+        structure, and may be matched wrongly.
+        """
         recipe = lane.recipe(pair, self.taken)
         found = self.ingredients(lane, recipe, rounds) if recipe is not None else None
         if recipe is None or found is None:
             return None
         for node in recipe.steps:
             inputs = [found[recipe.place(name)] for name in node.inputs]
-            found.update(zip(node.outputs, self.program.compute(node, inputs), strict=False))
+            try:
+                results = self.program.compute(node, inputs)
+            except Exception:  # whatever torch raises where the lane's values do not fit the op
+                return None
+            found.update(zip(node.outputs, results, strict=False))
         made = found[pair.float_value]
         return made if isinstance(made, Tensor) else None
 

@@ -44,9 +44,11 @@ SENSITIVITY_COLUMNS = ("way", "module", "rank", "sqnr", "metric", "quantized", "
 
 _WAYS = {"one": (ONE,), "all_but_one": (ALL_BUT_ONE,), "both": (ONE, ALL_BUT_ONE)}
 
-_DIED = (
-    "the process that ran it died: torch's passes end it on some models, and a script that is not "
-    'guarded by `if __name__ == "__main__":` ends every new process'
+_DIED = "the process that ran it died: torch's passes end it on some models"
+_NONE_STARTED = (
+    "no new process could be started. Each of them imports the script again: what the script does "
+    'has to stand behind `if __name__ == "__main__":`; or stay in this process with '
+    "executor=concurrent.futures.ThreadPoolExecutor(1)"
 )
 
 Trial = tuple[str, str]
@@ -83,7 +85,8 @@ def sensitivity(
 
     Interrupted (Ctrl-C), or as soon as `stop()` is true, the table of what is done so far is
     returned; give it as `previous` to go on. ValueError for an on-device session, an unknown module
-    or way; CannotPackError for a metric or qconfig that cannot be sent to another process.
+    or way; CannotPackError for a metric or qconfig that cannot be sent to another process;
+    RuntimeError where no process can be started, as in a script without a guard.
     """
     if which not in _WAYS:
         raise ValueError(f"unknown way {which!r} (must be one of {list(_WAYS)})")
@@ -196,7 +199,9 @@ def _until_one_dies(
     running: dict[futures.Future[Outcome], Trial] = {}
     # Forking a process whose torch has threads can hang.
     context = multiprocessing.get_context("spawn")
-    with futures.ProcessPoolExecutor(workers, context, receive, (packed, threads)) as pool:
+    started = context.Event()
+    received = (packed, threads, started)
+    with futures.ProcessPoolExecutor(workers, context, receive, received) as pool:
         try:
             while left or running:
                 while left and len(running) < workers:
@@ -207,6 +212,8 @@ def _until_one_dies(
                     del running[future]
                     yield outcome
         except BrokenProcessPool:
+            if not started.is_set():
+                raise RuntimeError(_NONE_STARTED) from None
             return list(running.values())
     return []
 
@@ -215,7 +222,10 @@ def _outcomes_in(previous: pd.DataFrame | None) -> dict[Trial, Outcome]:
     if previous is None:
         return {}
     names = [field.name for field in fields(Outcome)]
-    rows = previous[names].itertuples(index=False)
+    # In a file that was written and read, empty text has become NaN.
+    texts = ["module", "error"]
+    frame = previous[names].astype(dict.fromkeys(texts, object)).fillna(dict.fromkeys(texts, ""))
+    rows = frame.itertuples(index=False)
     return {(row[0], row[1]): Outcome(*row) for row in rows}
 
 

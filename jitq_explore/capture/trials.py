@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from multiprocessing.synchronize import Event
 from typing import Any, Protocol
 
 import torch
@@ -119,9 +120,11 @@ def _picklable(part: object) -> bool:
 _received: bytes | None = None
 
 
-def receive(packed: bytes, threads: int) -> None:
-    """Keep the job for all trials of this process, which shares the machine with others."""
+def receive(packed: bytes, threads: int, started: Event) -> None:
+    """Keep the job for all trials of this process, which shares the machine with others, and tell
+    that there is one."""
     global _received
+    started.set()
     # Ctrl-C in a terminal reaches all processes; only the one that asked for the trials handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _received = packed

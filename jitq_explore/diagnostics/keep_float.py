@@ -12,7 +12,7 @@ import numpy as np
 
 from jitq_explore.diagnostics.recommendation import MIN_GAIN, Recommendation
 from jitq_explore.snapshots.changes import Change
-from jitq_explore.snapshots.deciding import deciding_modules, using_modules
+from jitq_explore.snapshots.deciding import deciding_modules, reached_modules
 from jitq_explore.snapshots.numerics import ErrorRow
 from jitq_explore.snapshots.observations import Observation, observations
 from jitq_explore.snapshots.observed_values import observed_values
@@ -83,7 +83,7 @@ def _for_op(
         change = Change(alone, keep_float=True)
         reason = f"{why}: keep it float"
     elif wider >= MIN_GAIN and observed.result is not None:
-        behind = using_modules(recording, observed.result)
+        behind = reached_modules(recording, observed.result)
         modules = (*alone, *deciding_modules(recording, observed.result), *behind)
         change, gain = Change(tuple(dict.fromkeys(modules)), keep_float=True), wider
         reason = f"{why}: keep it, and what takes its result, float"

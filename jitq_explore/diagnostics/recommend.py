@@ -8,6 +8,7 @@ alone, and any range that keeps these would look good. What no observer cures is
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +43,10 @@ OUTLIER_RATIO = 4.0
 FEWEST_BATCHES = 3
 """Of two, nobody can say which one is the odd one."""
 
+FEWEST_TOGETHER = 3
+"""Values that a batch has to spoil to be called the cause of it all: it spoils what comes behind
+as well."""
+
 FEWEST_BINS = 8
 """In fewer the histogram does not tell values from the zeros between them."""
 
@@ -57,15 +62,20 @@ when the data changes."""
 
 
 def recommendations(recording: Recording) -> tuple[Recommendation, ...]:
-    """What would gain at least `MIN_GAIN`, best first; at most one for each observer and module."""
+    """What would gain at least `MIN_GAIN`, best first; at most one for each observer and module.
+
+    What a batch has spoilt together comes before: to mend one of these values alone changes little
+    of what the model returns.
+    """
     found: dict[object, Recommendation] = {}
     for seen in observations(recording):
         for each in _for_value(recording, seen):
             key = (each.change.modules, seen.role)
             if each.gain >= MIN_GAIN and (key not in found or found[key].gain < each.gain):
                 found[key] = each
-    everything = [*found.values(), *kept_float(recording, found.values())]
-    return tuple(sorted(everything, key=lambda each: -each.gain)[:FEW])
+    alone = [*found.values(), *kept_float(recording, found.values())]
+    together = list(_spoilt_together(recording))
+    return (*together, *sorted(alone, key=lambda each: -each.gain)[: FEW - len(together)])
 
 
 def count_unjudged(recording: Recording) -> int:
@@ -122,6 +132,60 @@ def _better_range(recording: Recording, seen: Observation) -> Iterator[Recommend
     yield Recommendation(seen, best.change, f"{reason}: {remedy}", best.gain, low, high)
 
 
+def _spoilt_together(recording: Recording) -> Iterator[Recommendation]:
+    """Another observer for all values whose range one batch has spoilt: the most of them."""
+    by_batch: dict[int, list[_Spoilt]] = {}
+    for seen in observations(recording):
+        each = _spoilt(seen) if seen.role == "activation" else None
+        if each is not None:
+            by_batch.setdefault(each.batch.number, []).append(each)
+    most = max(by_batch.values(), key=len, default=[])
+    if len(most) < FEWEST_TOGETHER:
+        return
+    ways = [way for name in OBSERVERS for way in _for_all(recording, most, name)]
+    # Of what is not finite no gain is known: NaN is left out as well.
+    good = [way for way in ways if _gain_of(way) >= MIN_GAIN * len(most)]
+    if not good:
+        return
+    way = max(good, key=_gain_of)
+    worst, best = max(way, key=lambda pair: pair[1].gain)
+    modules = tuple(dict.fromkeys(path for _, each in way for path in each.change.modules))
+    reason = (
+        f"the ranges of {len(most)} values are spoilt by one batch: here {worst.batch}: "
+        f"{best.asked} for all of them, or leave that batch out"
+    )
+    change = replace(best.change, modules=modules)
+    yield Recommendation(best.seen, change, reason, best.gain, worst.batch.low, worst.batch.high)
+
+
+def _gain_of(way: list[tuple[_Spoilt, WhatIf]]) -> float:
+    return sum(each.gain for _, each in way)
+
+
+def _for_all(
+    recording: Recording, spoilt: list[_Spoilt], name: str
+) -> Iterator[list[tuple[_Spoilt, WhatIf]]]:
+    """What one observer would make of each, where one entry of a qconfig can serve them all."""
+    found = [
+        (each, compare_grid(recording, each.seen, OBSERVERS[name], grid, choice, each.typical))
+        for each in spoilt
+        if (settled := settled_range(each.seen.reading, name)) is not None
+        for grid in [grid_for(each.seen.reading, *settled)]
+        for choice in [choice_like(each.seen.reading, OBSERVERS[name])]
+    ]
+    choices = [each.change.activation for _, each in found]
+    if len(found) == len(spoilt) and all(choice == choices[0] for choice in choices):
+        yield found
+
+
+def _spoilt(seen: Observation) -> _Spoilt | None:
+    histogram = histogram_of(seen.reading)
+    batch = _spoiling_batch(seen.reading)
+    if histogram is None or batch is None or not seen.reading.scale:
+        return None
+    return _Spoilt(seen, batch, _within(histogram, batch.low, batch.high))
+
+
 def _cut_off(best: WhatIf) -> str:
     now = best.present
     if now.clipped < SATURATED_SHARE:
@@ -157,9 +221,9 @@ def typical_part(histogram: Histogram, reading: ObserverReading) -> tuple[Histog
     The histogram itself, and "", where nothing spoils it.
     """
     whole = _reach(histogram.low, histogram.high)
-    spoilt = _spoilt_by_one_batch(histogram, reading)
-    if spoilt is not None:
-        return spoilt
+    batch = _spoiling_batch(reading)
+    if batch is not None:
+        return _within(histogram, batch.low, batch.high), str(batch)
     low, high, share = _bulk(histogram)
     fewest = FEWEST_BINS * (histogram.high - histogram.low) / len(histogram.counts)
     if high - low < fewest or _reach(low, high) * OUTLIER_RATIO > whole:
@@ -171,9 +235,33 @@ def typical_part(histogram: Histogram, reading: ObserverReading) -> tuple[Histog
     return _within(histogram, low, high), reason
 
 
-def _spoilt_by_one_batch(
-    histogram: Histogram, reading: ObserverReading
-) -> tuple[Histogram, str] | None:
+@dataclass(frozen=True)
+class _Batch:
+    """One that reaches much further than all others, which stay within `low` to `high`."""
+
+    number: int
+    of: int
+    reach: tuple[float, float]
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return (
+            f"batch {self.number} of {self.of} alone reaches to {self.reach[0]:.4g} … "
+            f"{self.reach[1]:.4g}, all others stay within {self.low:.4g} … {self.high:.4g}"
+        )
+
+
+@dataclass(frozen=True)
+class _Spoilt:
+    """A value whose range one batch has spoilt, and what it is without that one."""
+
+    seen: Observation
+    batch: _Batch
+    typical: Histogram
+
+
+def _spoiling_batch(reading: ObserverReading) -> _Batch | None:
     """What all batches but one reach to, where that one reaches much further."""
     pairs = list(zip(reading.batch_minimum, reading.batch_maximum, strict=True))
     if len(pairs) < FEWEST_BATCHES:
@@ -183,11 +271,7 @@ def _spoilt_by_one_batch(
     low, high = min(low for low, _ in others), max(high for _, high in others)
     if not 0 < OUTLIER_RATIO * _reach(low, high) <= _reach(*pairs[worst]):
         return None
-    reason = (
-        f"batch {worst + 1} of {len(pairs)} alone reaches to {pairs[worst][0]:.4g} … "
-        f"{pairs[worst][1]:.4g}, all others stay within {low:.4g} … {high:.4g}"
-    )
-    return _within(histogram, low, high), reason
+    return _Batch(worst + 1, len(pairs), pairs[worst], low, high)
 
 
 def _reach(low: float, high: float) -> float:

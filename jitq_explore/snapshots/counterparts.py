@@ -79,7 +79,8 @@ class Counterparts:
         self.before, self.after = before, after
         self.diff: GraphDiff = diff_graphs(before, after)
         self._old, self._new = Side.of(before), Side.of(after)
-        self._dead = {node.id for node in self._old.dead}
+        # Ids are unique within a graph, not among two.
+        self._dead = {id(side): {n.id for n in side.dead} for side in (self._old, self._new)}
         self.inputs = {
             old: self.seen(new)
             for old, new in zip(before.inputs[1:], after.inputs[1:], strict=False)
@@ -207,7 +208,7 @@ class Counterparts:
         """Whether the node is an op of the model."""
         fixed = bool(node.outputs) and node.outputs[0] in side.fixed
         threaded = node.is_observer or role_of(node) is not None
-        return not (fixed or threaded or node.blocks or node.id in self._dead)
+        return not (fixed or threaded or node.blocks or node.id in self._dead[id(side)])
 
     def _of_ops(self, before: tuple[Node, ...], after: tuple[Node, ...]) -> Iterator[Counterpart]:
         made = _ends(after, self._new)[0]

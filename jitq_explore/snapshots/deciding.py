@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.snapshots.observations import (
@@ -27,6 +27,17 @@ helper.cpp). Others run on quantized values as they are, or are fused into one o
 
 _AS_THEIR_INPUTS_ARE = {f"aten::{name}" for name in ("add", "add_", "mul", "mul_", "cat")}
 """Kinds that are quantized where their inputs are; on these they have no say."""
+
+_HANDING_ON = {
+    f"aten::{name}"
+    for name in (
+        "relu", "relu6", "leaky_relu", "hardtanh", "hardswish", "elu", "celu", "gelu", "silu",
+        "dropout", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d",
+        "adaptive_avg_pool2d", "mean", "flatten", "reshape", "view", "permute", "transpose",
+        "squeeze", "unsqueeze", "contiguous",
+    )
+}  # fmt: skip
+"""Kinds behind which a value's large channels are as large as before."""
 
 QUANTIZABLE_DYNAMICALLY = frozenset({"aten::linear"})
 """Kinds of ops that dynamic quantization knows."""
@@ -75,6 +86,34 @@ def using_modules(recording: Recording, seen: Observation) -> tuple[str, ...]:
     stage = observing_stage(recording)
     assert stage is not None, "there is no observation without an observing stage"
     return _modules(stage.after.graph().consumers.get(seen.node.outputs[0], ()))
+
+
+def reached_modules(recording: Recording, seen: Observation) -> tuple[str, ...]:
+    """The modules of the quantizable ops that an observed value reaches, up to the first weights.
+
+    Between these are ops of one input that work number by number, or put numbers elsewhere, such
+    as a hardswish or a pooling: a channel that is large before is large behind.
+    """
+    stage = observing_stage(recording)
+    assert stage is not None, "there is no observation without an observing stage"
+    graph = stage.after.graph()
+    value = origin_of(graph, seen.node.inputs[0])
+    return _modules(
+        node
+        for node in graph.nodes
+        if node.inputs and any(value in _handed_on(graph, name) for name in node.inputs)
+    )
+
+
+def _handed_on(graph: Graph, value: str) -> Iterator[str]:
+    """The value, and those that it has its large channels from."""
+    value = origin_of(graph, value)
+    yield value
+    maker = graph.producers.get(value)
+    while maker is not None and maker.kind.removesuffix("_") in _HANDING_ON:
+        value = origin_of(graph, maker.inputs[0])
+        yield value
+        maker = graph.producers.get(value)
 
 
 def agreeing_modules(recording: Recording, modules: Iterable[str]) -> tuple[str, ...]:

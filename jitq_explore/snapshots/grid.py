@@ -94,8 +94,9 @@ def share_clipped(counts: Floats, edges: Floats, grid: Grid) -> float:
 
 
 def decibels(signal: float, noise: float) -> float:
-    """10·log10(signal / noise) of two sums of squares; inf without noise, NaN without signal."""
-    if not signal:
+    """10·log10(signal / noise) of two sums of squares; inf without noise, NaN without signal, or
+    where the noise is no number."""
+    if not signal or math.isnan(noise):
         return math.nan
     return 10 * math.log10(signal / noise) if noise > 0 else math.inf
 

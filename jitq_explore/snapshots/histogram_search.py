@@ -52,7 +52,8 @@ def bins_kept(
     lower, upper = _bounds()
     start, end, least = 0, len(sums) - 1, float("inf")
     taken_low = taken_high = 0
-    while lower[taken_low] < upper[taken_high]:
+    # A single bin never moves again, however long torch goes on.
+    while start < end and lower[taken_low] < upper[taken_high]:
         low = _single(lower[taken_low + 1] * total)
         left = max(start, bisect_left(sums, low, start, end))
         right = _last_up_to(sums, _single(upper[taken_high + 1] * total), start, end)
@@ -101,7 +102,8 @@ def quantization_error(
 
 def _norm(begin: Singles | np.float32, end: Singles | np.float32, density: Singles) -> Singles:
     """density · ∫ x² dx from begin to end."""
-    norm: Singles = density * ((end * end * end - begin * begin * begin) / np.float32(3))
+    with np.errstate(all="ignore"):  # cubes of huge ranges are infinite, in torch as well
+        norm: Singles = density * ((end * end * end - begin * begin * begin) / np.float32(3))
     return norm
 
 

@@ -174,6 +174,11 @@ def what_if(
     if dtype is not None:
         quant_min, quant_max = QUANT_RANGES[dtype]
         wanted = replace(wanted, dtype=dtype, quant_min=quant_min, quant_max=quant_max)
+    if wanted.quant_min is None or wanted.quant_max is None:
+        raise NothingToPredictError(
+            f"{wanted.path!r} ({wanted.short_class}) keeps no quant_min and quant_max, from which "
+            'a scale would be made: give the integers with dtype="quint8" or another one'
+        )
     if per_channel:
         return _per_channel(recording, seen, wanted)
     if observer is not None:

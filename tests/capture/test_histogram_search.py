@@ -7,6 +7,7 @@ import torch
 from torch.ao.quantization import HistogramObserver
 
 from jitq_explore.capture.histogram_search import histogram_qparams
+from jitq_explore.snapshots.histogram_search import bins_kept
 
 DATA = {
     "normal": lambda: torch.randn(5000),
@@ -16,6 +17,7 @@ DATA = {
     "an outlier": lambda: torch.cat([torch.randn(5000), torch.tensor([500.0])]),
     "two far ones": lambda: torch.cat([1e-6 * torch.randn(5000), torch.tensor([1e4, -1e4])]),
     "three values": lambda: torch.randint(0, 3, (1000,)).float(),
+    "half far off": lambda: torch.tensor([0.0, -1e4] * 500),
     "few": lambda: torch.rand(10),
     "all alike": lambda: torch.full((100,), 3.0),
     "all zero": lambda: torch.zeros(100),
@@ -45,3 +47,17 @@ def test_scale_and_zero_point_are_torchs(data, settings):
         found = histogram_qparams(observer._c)
     for mine, torchs in zip(found, expected, strict=True):
         torch.testing.assert_close(mine, torchs, rtol=0, atol=0, equal_nan=True)
+
+
+def test_the_search_ends_where_one_bin_is_left():
+    """torch's own goes on for as many steps as there are, each for nothing."""
+    looked_up: list[int] = []
+
+    class Sums(list[float]):
+        def __getitem__(self, place):
+            looked_up.append(place)
+            return super().__getitem__(place)
+
+    sums = Sums([500.0] * 1024 + [1000.0] * 1024)
+    assert bins_kept(sums, 1000.0, lambda start, end: float(end - start)) == (0, 0)
+    assert len(looked_up) < 500

@@ -16,6 +16,7 @@ from torch.ao.quantization import default_dynamic_qconfig
 
 import jitq_explore as jq
 from jitq_explore.capture import held_values
+from jitq_explore.capture.interpret import Program
 from jitq_explore.capture.replay import Call
 
 IN_A_BRANCH = {"positive", "negative"}
@@ -183,6 +184,38 @@ def test_another_branch_is_reported_and_not_averaged_over():
     assert all(
         r.batches + 1 <= 3 for r in comparison.at("dce") if r.module in ("positive", "negative")
     )
+
+
+def test_every_kernel_is_compared_whatever_branches_are_never_taken():
+    """`if inplace:` in each ReLU: the ids of what is dead there are used again in other graphs."""
+    layers = [layer for _ in range(12) for layer in (nn.Conv2d(2, 2, 1), nn.ReLU6())]
+    model, batch = torch.jit.script(nn.Sequential(*layers).eval()), torch.randn(1, 2, 3, 3)
+    run = jq.Session.static(model, {"": FBGEMM}, calibrate, [[(batch,)]], progress=False)
+    run.run()
+    comparison = jq.compare(run, batch)
+    for stage in ("insert_quant_dequant", "dce"):
+        graph = run.recording[stage].after.graph()
+        kinds = ("aten::conv2d", "aten::hardtanh", "quantized::conv2d", "quantized::relu6")
+        ops = [node for node in graph.nodes if node.kind in kinds]
+        assert len(ops) >= 12
+        assert [node.id for node in ops if comparison.of(stage, node) is None] == []
+
+
+def test_an_op_that_cannot_take_the_lanes_values_is_of_unknown_own_error(monkeypatch):
+    """As where nodes were matched wrongly; all else is still compared."""
+    run, compute = session("mlp"), Program.compute
+    run.run()
+
+    def refuse(program: Program, node: Any, inputs: Any) -> Any:
+        if node.kind == "aten::linear" and node.module_path == "fc2":
+            raise RuntimeError("Given groups=1, weight of size [24, 8, 1, 1], expected …")
+        return compute(program, node, inputs)
+
+    monkeypatch.setattr(Program, "compute", refuse)
+    rows = {row.module: row for row in jq.compare(run, NETS["mlp"].inputs(2)).at("dce")}
+    assert math.isnan(rows["fc2"].own_sqnr)
+    assert rows["fc2"].sqnr > 10
+    assert rows["fc1"].own_sqnr > 10
 
 
 @pytest.mark.parametrize("net", ["residual", "lstm"])

@@ -37,6 +37,7 @@ import jitq_explore as jq
 from jitq_explore.capture.read_observers import ObserverReader
 from jitq_explore.snapshots.observers import Histogram
 from jitq_explore.snapshots.qparams import qparams_of, ranges_of
+from jitq_explore.snapshots.what_if import NothingToPredictError
 
 
 class HalfRange(nn.Module):
@@ -191,6 +192,21 @@ def test_every_observer_of_torch_is_tried():
     }  # fmt: skip
     tried = {type(make()).__name__ for make in (*RANGES.values(), *FIXED.values(), *NONE.values())}
     assert shipped - abstract - tried == set()
+
+
+def test_what_if_of_an_observer_that_keeps_no_integers():
+    class Plain(HalfRange):
+        def __init__(self) -> None:
+            super().__init__()
+            del self.quant_min, self.quant_max
+
+    model, data = torchscript(NETS["mlp"], "scripted"), NETS["mlp"].inputs()
+    qconfig = QConfig(activation=Plain, weight=FBGEMM.weight)
+    run = jq.Session.static(model, {"": qconfig}, calibrate, [data], histograms=True)
+    recording = run.run(until="calibrate")
+    path = jq.observer_table(recording).observer.iloc[0]
+    with pytest.raises(NothingToPredictError, match=r"\(Plain\) keeps no quant_min .*dtype="):
+        jq.what_if(recording, path, observer="MinMax")
 
 
 @pytest.mark.parametrize("make", [HalfRange, RANGES["FakeQuantize"]], ids=["custom", "fake"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import concurrent.futures as futures
 import math
 import os
+import subprocess
+import sys
 import threading
 
 import pandas as pd
@@ -125,6 +127,35 @@ def test_a_table_cut_short_is_gone_on_with(way, monkeypatch):
     rest = sensitivity(run, "mlp", previous=begun)
     assert len(done) == 2
     pd.testing.assert_frame_equal(rest.drop(columns="seconds"), whole.drop(columns="seconds"))
+
+
+def test_a_table_that_was_written_to_a_file_is_gone_on_with(tmp_path):
+    run = session("mlp")
+    whole = sensitivity(run, "mlp")
+    whole.head(3).to_csv(tmp_path / "begun.csv")
+    rest = sensitivity(run, "mlp", previous=pd.read_csv(tmp_path / "begun.csv"))
+    pd.testing.assert_frame_equal(rest.drop(columns="seconds"), whole.drop(columns="seconds"))
+
+
+def test_a_script_without_a_guard_is_told_what_is_missing(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch, jitq_explore as jq\n"
+        "from torch.ao.quantization import default_qconfig\n"
+        "model = torch.jit.script(torch.nn.Sequential(torch.nn.Linear(4, 2)).eval())\n"
+        "x = torch.randn(3, 4)\n"
+        "run = jq.Session.static(model, {'': default_qconfig}, lambda m, x: m(x), [x])\n"
+        "jq.sensitivity(run, x, modules=['0'])\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .startswith(
+            "RuntimeError: no new process could be started. Each of them imports the script again"
+        )
+    )
 
 
 def test_what_cannot_be_sent_is_said():

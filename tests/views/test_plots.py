@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import warnings
 from itertools import pairwise
@@ -14,13 +15,18 @@ import pytest
 import torch
 from runs import recorded, session
 from torch import nn
-from torch.ao.quantization import MinMaxObserver, QConfig
+from torch.ao.quantization import (
+    MinMaxObserver,
+    MovingAverageMinMaxObserver,
+    QConfig,
+    get_default_qconfig,
+)
 from views.build import HOSTILE
 
 import jitq_explore as jq
 from jitq_explore.snapshots.observations import observations
 from jitq_explore.snapshots.recording import Recording
-from jitq_explore.views.plots import NothingToPlotError, Plot, svg_of
+from jitq_explore.views.plots import NothingToPlotError, Plot, svg_of, words
 from jitq_explore.views.plots.ranges import LABEL_APART, Groups
 
 PER_TENSOR = QConfig(
@@ -210,3 +216,44 @@ def test_a_notebook_shows_a_picture_of_its_own():
     data, size = jq.plot_ranges(spoilt())._repr_png_()
     assert data.startswith(b"\x89PNG")
     assert size["width"] > size["height"] > 100
+
+
+@pytest.mark.parametrize("spoiler", [math.nan, math.inf, 3e38])
+def test_a_calibration_that_is_not_finite_costs_no_view(spoiler, tmp_path):
+    """The values that were finite are drawn, and a page can be made; nothing gains over a NaN."""
+    torch.manual_seed(0)
+    qconfig = QConfig(MovingAverageMinMaxObserver, PER_TENSOR.weight)
+    model = torch.jit.script(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval())
+    batches = [torch.randn(8, 4) for _ in range(3)]
+    batches[1][0, 0] = spoiler
+    run = jq.Session.static(
+        model, {"": qconfig}, calibrate, [batches], histograms=True, progress=False
+    )
+    recording = run.run()
+    for path in paths(recording, "activation"):
+        wish = jq.what_if(recording, path, observer="MinMax")
+        plain, with_wish = (jq.plot_histogram(recording, path, w) for w in (None, wish))
+        assert svg_of(plain)
+        assert svg_of(with_wish)
+        scale = wish.present.scale[0]
+        assert math.isfinite(scale) or math.isnan(wish.gain)
+        assert math.isfinite(scale) or "not finite: its scale is" in plain.subtitle
+    jq.to_html(recording, tmp_path / "run.html")
+    assert jq.recommend(recording).predicted_gain.map(math.isfinite).all()
+
+
+def test_a_block_of_a_container_is_named_though_its_last_value_belongs_to_that():
+    """Of repeated blocks with a residual each torch hands every second value to the container."""
+    inner = [(f"layers.{k}.fc1", f"layers.{k}.fc2", "layers") for k in range(20)]
+    modules = ["", *(name for names in inner for name in names), "head"]
+    named = [name for _, _, name in Groups.of(modules, 600).runs]
+    assert named == ["(model)", *(f"layers.{k}" for k in range(19)), "layers.19", "layers", "head"]
+
+
+def test_clipping_is_drawn_where_torch_clips():
+    """Not at quant_max: with reduce_range half of the integers lie beyond what was observed."""
+    recording = session("residual", qconfig=get_default_qconfig("fbgemm")).run("calibrate")
+    for path in paths(recording, "activation"):
+        clipped = jq.what_if(recording, path, low=-1, high=1).present
+        said = f"clips at {words.span(clipped.low, clipped.high)}"
+        assert said in jq.plot_histogram(recording, path).said

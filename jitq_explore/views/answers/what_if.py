@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitq_explore.snapshots.deciding import deciding_modules
 from jitq_explore.snapshots.grid import coarser
 from jitq_explore.snapshots.observations import Observation, observations
-from jitq_explore.snapshots.observers import Histogram
+from jitq_explore.snapshots.observers import Histogram, ObserverReading
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.settling import (
     OBSERVERS,
@@ -105,7 +106,7 @@ def _offer(recording: Recording, seen: Observation) -> dict[str, object]:
         "quantMin": reading.quant_min,
         "quantMax": reading.quant_max,
         "stored": list(stored_integers(reading)),
-        "range": list(present_range(reading)),
+        "range": list(_start(reading)),
         "isSymmetric": reading.qscheme.endswith("symmetric"),
         "present": _prediction(now.present) if now is not None else None,
         "predicted": {name: _prediction(each.predicted) for name, each in predicted.items()},
@@ -120,6 +121,14 @@ def _offer(recording: Recording, seen: Observation) -> dict[str, object]:
         "others": _others(recording, seen),
         "problem": problem,
     }
+
+
+def _start(reading: ObserverReading) -> tuple[float, float]:
+    """The range that is moved: the present one or, where a NaN has spoilt that, what was seen."""
+    present = present_range(reading)
+    if all(map(math.isfinite, present)):
+        return present
+    return settled_range(reading, "MinMax") or (0.0, 0.0)
 
 
 _KERNELS = {"activation": "quint8", "weight": "qint8"}
@@ -158,7 +167,7 @@ def _prediction(made: Prediction) -> dict[str, object]:
         "zeroPoint": numbers_text(made.zero_point, 3),
         "low": plain_number(made.low),
         "high": plain_number(made.high),
-        "clipped": made.clipped,
+        "clipped": plain_number(made.clipped),
         "sqnr": plain_number(made.sqnr),
     }
 

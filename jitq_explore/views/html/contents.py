@@ -107,7 +107,8 @@ class _Collecting:
         known: set[str] = set()
         size = 0.0
         for ask in sorted(asks, key=lambda ask: PLOTS.index(ask["name"]))[:PLOTS_DRAWN]:
-            size += _packed_size([self.keep("plot", **ask)["svg"]], "<", known)
+            # What cannot be drawn has an error in its place.
+            size += _packed_size([self.keep("plot", **ask).get("svg", "")], "<", known)
             if size > PLOTS_BYTES:
                 break
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,13 @@ from jitq_explore.snapshots.grid import Floats, Grid, bin_edges, coarser
 from jitq_explore.snapshots.observers import Histogram, ObserverReading
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.settling import histogram_of
-from jitq_explore.snapshots.what_if import Prediction, WhatIf, find_observation, rate
+from jitq_explore.snapshots.what_if import (
+    Prediction,
+    WhatIf,
+    find_observation,
+    present_grids,
+    rate,
+)
 from jitq_explore.views.plots import words
 from jitq_explore.views.plots.look import (
     DATA,
@@ -122,15 +129,17 @@ def _clips(
     reading: ObserverReading, histogram: Histogram, what_if: WhatIf | None
 ) -> Iterator[_Clip]:
     if what_if is not None:
-        yield _Clip("now", what_if.present, LIMIT, "--")
+        if _is_usable(reading):
+            yield _Clip("now", what_if.present, LIMIT, "--")
         yield _Clip("what if", what_if.predicted, OTHER, "-")
-    elif (
-        len(reading.scale) == 1 and reading.quant_min is not None and reading.quant_max is not None
-    ):
-        grid = Grid(
-            reading.scale[0], int(reading.zero_point[0]), reading.quant_min, reading.quant_max
-        )
+    elif len(reading.scale) == 1 and reading.quant_min is not None and _is_usable(reading):
+        (grid,) = present_grids(reading)
         yield _Clip("clips at", rate(histogram, grid), LIMIT, "--")
+
+
+def _is_usable(reading: ObserverReading) -> bool:
+    """Of a NaN or an infinity that was observed torch makes a scale that stands for no numbers."""
+    return all(map(math.isfinite, reading.scale))
 
 
 def _counted(reading: ObserverReading, histogram: Histogram) -> str:
@@ -138,6 +147,8 @@ def _counted(reading: ObserverReading, histogram: Histogram) -> str:
     said = f"{total:,.0f} values from {words.span(histogram.low, histogram.high)}"
     if len(reading.scale) > 1:
         said += f", quantized with {len(reading.scale):,} scales, one a channel"
+    elif not _is_usable(reading):
+        said += f", and others that were not finite: its scale is {words.number(reading.scale[0])}"
     return said
 
 
@@ -214,7 +225,9 @@ def _draw_window(
     if counts[shown].any():
         first_bin, last_bin = np.flatnonzero(shown)[[0, -1]]
         _bars(axes, counts[first_bin : last_bin + 1], edges[first_bin : last_bin + 2], alpha=0.5)
-    axes.yaxis.set_major_locator(LogLocator(numticks=3))
+        axes.yaxis.set_major_locator(LogLocator(numticks=3))
+    else:  # the grid ends before the values begin
+        axes.yaxis.set_major_locator(NullLocator())
     halves = [(0.0, 1.0)] if len(clips) == 1 else [(0.5, 1.0), (0.0, 0.5)]
     for clip, (start, end) in zip(clips, halves, strict=True):
         if clip.grid is not None:

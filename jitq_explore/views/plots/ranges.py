@@ -268,6 +268,11 @@ def _middle(run: Run) -> float:
 
 def _runs(modules: Sequence[str], depth: int) -> list[Run]:
     names = [".".join(module.split(".")[:depth]) for module in modules]
+    for k in range(1, len(names) - 1):
+        # What one block hands to the next by way of their container is still the one block's.
+        inner = f"{names[k]}."
+        if names[k] and names[k - 1].startswith(inner) and names[k + 1].startswith(inner):
+            names[k] = names[k - 1]
     runs = []
     for name, members in groupby(enumerate(names), itemgetter(1)):
         slots = [slot for slot, _ in members]

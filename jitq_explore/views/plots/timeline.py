@@ -94,17 +94,21 @@ def _legend(plot: Plot, track: RangeTrack) -> None:
 
 
 def _draw_range(axes: Axes, track: RangeTrack, reading: ObserverReading) -> None:
+    # The last range holds on, and shall be seen too.
+    batches = (*track.batches, track.batches[-1] + 0.5)
+    minimum = (*track.minimum, track.minimum[-1])
+    maximum = (*track.maximum, track.maximum[-1])
     axes.fill_between(
-        track.batches,
-        track.minimum,
-        track.maximum,
+        batches,
+        minimum,
+        maximum,
         step="post",
         color=DATA,
         alpha=0.25,
         linewidth=0,
     )
-    for ends in (track.minimum, track.maximum):
-        axes.step(track.batches, ends, where="post", color=DATA, linewidth=1.8)
+    for ends in (minimum, maximum):
+        axes.step(batches, ends, where="post", color=DATA, linewidth=1.8)
     shown = [*track.minimum, *track.maximum]
     if len(reading.batch_minimum) == track.batches[-1]:
         numbers = range(1, track.batches[-1] + 1)
