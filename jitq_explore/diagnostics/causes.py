@@ -9,14 +9,19 @@ from functools import cached_property
 from jitq_explore.diagnostics.nearest import nearest_rule
 from jitq_explore.diagnostics.op_kinds import (
     FOLLOWS_INPUTS,
-    INSTEAD,
     ON_QUANTIZED,
     has_rule,
+    in_place_of,
     is_compute,
     is_tensor,
     own_tensor,
 )
-from jitq_explore.diagnostics.qconfig_keys import NO_QCONFIG, about_key, qconfig_text
+from jitq_explore.diagnostics.qconfig_keys import (
+    NO_QCONFIG,
+    about_key,
+    key_to_give,
+    qconfig_text,
+)
 from jitq_explore.snapshots.domains import Domain, domains_of
 from jitq_explore.snapshots.graph import (
     Graph,
@@ -276,7 +281,7 @@ class Examiner:
         mode = self.recording.mode
         if has_rule(node.kind, mode):
             return None
-        instead = INSTEAD.get(node.kind, "")
+        instead = in_place_of(node.kind)
         if mode != "static" and has_rule(node.kind, "static"):
             return Reason(
                 "dynamic_only",
@@ -323,7 +328,7 @@ class Examiner:
                 return Reason(
                     "no_qconfig",
                     f"{named} has no qconfig: {about_key(self.recording, path)}",
-                    f"Give the key {path!r} a QConfig.",
+                    f"Give the key {key_to_give(self.recording, path)!r} a QConfig.",
                     module=path,
                 )
         return None

@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterator
 from jitq_explore.diagnostics.findings import ERROR, WARNING, Finding
 from jitq_explore.diagnostics.located import at_node, has_run, plural
 from jitq_explore.diagnostics.qconfig_keys import NO_QCONFIG, winning_key
+from jitq_explore.diagnostics.rules_norms import keeps_statistics
 from jitq_explore.snapshots.calls import reached_methods
 from jitq_explore.snapshots.changes import Change
 from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
+from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Graph, Node, attribute_path, constant_value
 from jitq_explore.snapshots.modules import ModuleState
 from jitq_explore.snapshots.observations import WEIGHT_INPUT
@@ -123,7 +125,7 @@ def scripted_attention(recording: Recording) -> Iterator[Finding]:
 def training_mode(recording: Recording) -> Iterator[Finding]:
     """A model that was not set to eval mode before it was scripted or traced."""
     graph = recording.input.graph(recording.method_name)
-    traced = [node for node in graph.nodes if _is_training(graph, node)]
+    traced = [node for node in graph.nodes if _is_training(recording.input, graph, node)]
     if traced:
         kinds = ", ".join(dict.fromkeys(node.kind for node in traced))
         finding = Finding(
@@ -151,10 +153,12 @@ def training_mode(recording: Recording) -> Iterator[Finding]:
         )
 
 
-def _is_training(graph: Graph, node: Node) -> bool:
+def _is_training(snapshot: Snapshot, graph: Graph, node: Node) -> bool:
     place = _TRAINING_INPUT.get(node.kind)
     if place is None or place >= len(node.inputs):
         return False
+    if node.kind == "aten::batch_norm" and not keeps_statistics(snapshot, graph, node):
+        return False  # it works so in eval mode too
     return constant_value(graph, node.inputs[place]) == (True,)
 
 
@@ -168,38 +172,6 @@ def _trains(graph: Graph, module: ModuleState) -> bool:
         for node in graph.find("prim::GetAttr")
         if node.attributes.get("name") == "training"
     )
-
-
-def double_fold(recording: Recording) -> Iterator[Finding]:
-    """One layer in front of two batch norms: folding multiplies both into its weight."""
-    if not any(name in recording.planned for name in ("fold_conv_bn",)):
-        return
-    graph = recording.input.graph(recording.method_name)
-    norms: dict[str, dict[str, Node]] = {}
-    for norm in graph.find("aten::batch_norm"):
-        layer = graph.producers.get(norm.inputs[0])
-        place = WEIGHT_INPUT.get(layer.kind) if layer is not None else None
-        if layer is None or place is None:
-            continue
-        weight = attribute_path(graph, layer.inputs[place])
-        if weight is not None:
-            norms.setdefault(weight, {}).setdefault(norm.module_path, norm)
-    for weight, followers in norms.items():
-        if len(followers) < 2:
-            continue
-        layer_path = weight.rpartition(".")[0]
-        first = next(iter(followers.values()))
-        finding = Finding(
-            rule="double_fold",
-            severity=ERROR,
-            title=f"{layer_path!r} comes before {plural(len(followers), 'batch norm')}",
-            why="torch folds every one of them into the weight of the layer that they share: each "
-            "branch computes with a wrong weight, and nothing says so",
-            evidence=", ".join(map(repr, followers)),
-            remedy="Give each batch norm a layer of its own (copy.deepcopy before scripting).",
-            module=layer_path,
-        )
-        yield at_node(recording, finding, first, INPUT, layer_path)
 
 
 def broken_weights(recording: Recording) -> Iterator[Finding]:
@@ -222,6 +194,51 @@ def broken_weights(recording: Recording) -> Iterator[Finding]:
                     remedy="Load or train the weights anew.",
                     module=module.path,
                 )
+
+
+def not_float32(recording: Recording) -> Iterator[Finding]:
+    """Weights of another floating-point type than float32: torch quantizes that one alone."""
+    if recording.mode == "on_device" or not recording.qconfig:
+        return
+    reached = {path for path, _ in reached_methods(recording.input, recording.method_name)}
+    found = [
+        (module.path, name, state.tensor.dtype)
+        for module in recording.input.modules
+        if module.path in reached and not _kept_float(recording, module.path)
+        for name, state in module.attributes.items()
+        if state.kind == "parameter"
+        and state.tensor is not None
+        and state.tensor.dtype in ("float64", "float16", "bfloat16")
+    ]
+    if found:
+        path, name, dtype = found[0]
+        yield Finding(
+            rule="not_float32",
+            severity=ERROR,
+            title=f"the model's weights are {dtype}",
+            why="torch quantizes float32 alone: the model converts, and fails when it is run",
+            evidence=f"{plural(len(found), 'parameter')}, the first {path + '.' + name!r}",
+            remedy="Call .float() on the eager model (and on its inputs) before scripting or "
+            "tracing it.",
+            module=path,
+        )
+
+
+def already_quantized(recording: Recording) -> Iterator[Finding]:
+    """A model that was quantized before."""
+    graph = recording.input.graph(recording.method_name)
+    kernels = [node for node in graph.nodes if is_kernel(node)]
+    left = QUANTIZABLE & {node.kind for node in graph.nodes}
+    if kernels and not left:
+        finding = Finding(
+            rule="already_quantized",
+            severity=WARNING,
+            title="the model that was given is quantized already",
+            why="nothing is left in it that could be quantized: it comes out as it went in",
+            evidence=f"{plural(len(kernels), 'kernel')}, the first {kernels[0].kind}",
+            remedy="Quantize the float model.",
+        )
+        yield at_node(recording, finding, kernels[0], INPUT)
 
 
 def already_optimized(recording: Recording) -> Iterator[Finding]:
@@ -253,7 +270,8 @@ RULES = (
     shared_classes,
     scripted_attention,
     training_mode,
-    double_fold,
     broken_weights,
+    not_float32,
     already_optimized,
+    already_quantized,
 )

@@ -143,7 +143,10 @@ def on_device_keys(recording: Recording) -> Iterator[Finding]:
 def kept_methods(recording: Recording) -> Iterator[Finding]:
     """Methods besides `forward`: dropped, or kept in float."""
     base = recording.method_name
-    others = [name for name in recording.input.method_names if name != base]
+    # `__len__` and `_helper` are nobody's business but the model's own.
+    others = [
+        name for name in recording.input.method_names if name != base and not name.startswith("_")
+    ]
     if recording.mode == ON_DEVICE or not has_run(recording, "quant_finalize"):
         return
     for name in others:
