@@ -347,9 +347,9 @@ class Examiner:
             return None
         return Reason(
             "training",
-            "the model was traced in training mode: the batch norm uses each batch's own "
-            "statistics, which nothing can fold or quantize",
-            "Call .eval() on the eager model before torch.jit.trace.",
+            "the batch norm uses each batch's own statistics, which nothing can fold or quantize: "
+            "the model was traced in training mode, or the norm keeps none",
+            "Call .eval() on the eager model before torch.jit.trace; let the norm keep statistics.",
         )
 
     def _of_operands(self, node: Node) -> Reason | None:

@@ -168,25 +168,33 @@ def _quantized_behind(graph: Graph, value: str) -> Node | None:
     """The first dequantize whose contents a value depends on."""
     waiting, seen = [value], {value}
     while waiting:
-        maker = graph.producers.get(waiting.pop(0))
+        name = waiting.pop(0)
+        maker = graph.producers.get(name)
         if maker is None:
             continue
         if role_of(maker) == "dequantize":
             if attribute_path(graph, maker.inputs[0]) is None:
                 return maker
             continue
-        new = [name for name in _decided_by(graph, maker) if name not in seen]
+        new = [other for other in _decided_by(graph, maker, name) if other not in seen]
         seen.update(new)
         waiting.extend(new)
     return None
 
 
-def _decided_by(graph: Graph, node: Node) -> list[str]:
-    """The values whose contents a node's result depends on: not those that it asks for shapes."""
-    inner = [name for block in node.blocks for name in graph.blocks[block].outputs]
+def _decided_by(graph: Graph, node: Node, value: str) -> list[str]:
+    """The values whose contents one of a node's results depends on: not those that it asks for
+    shapes, nor what an If or a Loop makes besides."""
+    if node.blocks:
+        place = node.outputs.index(value)
+        bodies = [graph.blocks[block].outputs for block in node.blocks]
+        if node.kind == "prim::Loop":
+            (body,) = bodies
+            return [*node.inputs[:2], node.inputs[2 + place], body[0], body[1 + place]]
+        return [*node.inputs, *(body[place] for body in bodies if place < len(body))]
     if node.kind in READS_CONTENTS or any(is_tensor(graph, name) for name in node.outputs):
-        return [*node.inputs, *inner]
-    return [name for name in (*node.inputs, *inner) if not is_tensor(graph, name)]
+        return list(node.inputs)
+    return [name for name in node.inputs if not is_tensor(graph, name)]
 
 
 def redundant_pairs(recording: Recording) -> Iterator[Finding]:

@@ -131,11 +131,12 @@ def training_mode(recording: Recording) -> Iterator[Finding]:
         finding = Finding(
             rule="traced_in_training",
             severity=ERROR,
-            title=f"the model was traced in training mode ({kinds})",
-            why="the trace keeps training=True as a constant: batch norms are not folded, dropout "
-            "stays and fails on quantized values; .eval() does not change a trace",
+            title=f"the model was traced in training mode, or is in it for good ({kinds})",
+            why="training=True is a constant of its graph: batch norms are not folded, dropout "
+            "stays and fails on quantized values; .eval() does not change that any more",
             evidence=plural(len(traced), "op") + " with training=True",
-            remedy="Call .eval() on the eager model, then trace it again.",
+            remedy="Call .eval() on the eager model before tracing it; in code of your own write "
+            "F.dropout(x, training=self.training), whose default is True.",
         )
         yield at_node(recording, finding, traced[0], INPUT)
         return
@@ -159,6 +160,8 @@ def _is_training(snapshot: Snapshot, graph: Graph, node: Node) -> bool:
         return False
     if node.kind == "aten::batch_norm" and not keeps_statistics(snapshot, graph, node):
         return False  # it works so in eval mode too
+    if "dropout" in node.kind and constant_value(graph, node.inputs[1]) in (None, (0.0,)):
+        return False  # the share to drop says the same: torch's own attention computes it
     return constant_value(graph, node.inputs[place]) == (True,)
 
 
