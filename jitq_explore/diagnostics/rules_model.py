@@ -39,28 +39,46 @@ def shared_classes(recording: Recording) -> Iterator[Finding]:
         return  # there the observers sit in one inlined method
     kinds = QUANTIZABLE if recording.mode == "static" else QUANTIZABLE_DYNAMICALLY
     sharers = unreached_sharers(recording.input, recording.method_name, kinds)
+    survived = has_run(recording, "insert_observers")
+    told: list[str] = []
     for inside, unreached in sharers:
         observed = [path for path in inside if not _kept_float(recording, path)]
-        if not observed:
+        if survived:
+            observed = [path for path in observed if _has_observers(recording, path)]
+        kept = [
+            path
+            for path in unreached
+            # What helps a module helps those inside of it.
+            if not _kept_float(recording, path) and not any(_is_under(path, top) for top in told)
+        ]
+        if not observed or not kept:
             continue
-        reached = observed[0]
-        kept = [path for path in unreached if not _kept_float(recording, path)]
-        if not kept:
-            continue
-        survived = has_run(recording, "insert_observers")
+        told += kept
         yield Finding(
             rule="shared_class",
             severity=WARNING if survived else ERROR,
-            title=f"{', '.join(map(repr, kept))} is out of the reach of torch's passes, and shares "
-            f"its TorchScript class with {reached!r}",
+            title=f"{', '.join(map(repr, kept))} {'is' if len(kept) == 1 else 'are'} out of the "
+            "reach of torch's passes, and "
+            f"{'shares its' if len(kept) == 1 else 'share their'} TorchScript class with "
+            f"{observed[0]!r}",
             why="insert_observers gives observers to the module that it comes to, and none to the "
             "other one of the same class: it ends the process at times, or in every run",
-            evidence=f"class {recording.input.module(reached).class_name}",
+            evidence=f"class {recording.input.module(observed[0]).class_name}",
             remedy="Leave those out that are not reached: "
             + ", ".join(f"qconfig_dict[{path!r}] = None" for path in kept),
             module=kept[0],
             change=Change(tuple(kept), keep_float=True),
         )
+
+
+def _has_observers(recording: Recording, path: str) -> bool:
+    """Whether the pass put observers into that very module."""
+    after = recording["insert_observers"].after
+    return any(m.is_observer and m.path.rpartition(".")[0] == path for m in after.modules)
+
+
+def _is_under(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top}.") or not top
 
 
 def unreached_sharers(
@@ -88,10 +106,17 @@ def unreached_sharers(
 
 
 def _computes(snapshot: Snapshot, path: str, kinds: Collection[str]) -> bool:
-    """Whether the module or one inside of it has an op of these kinds."""
-    own = [m for m in snapshot.modules if m.path == path or m.path.startswith(f"{path}.")]
+    """Whether the module or one inside of it gets observers: of a weight, or of what is in between.
+
+    What a module returns is observed by whoever calls it.
+    """
+    own = [m for m in snapshot.modules if _is_under(m.path, path)]
     bodies = (snapshot.bodies.get((m.class_group, name)) for m in own for name in m.methods)
-    return any(node.kind in kinds for body in bodies if body for node in body.nodes)
+    found = [{node.kind for node in body.nodes} & set(kinds) for body in bodies if body]
+    if any(not ops.isdisjoint(WEIGHT_INPUT) for ops in found):
+        return True
+    # A batch norm also counts the batches, with an add that nobody quantizes.
+    return sum(1 if "aten::batch_norm" in ops else len(ops) for ops in found) > 1
 
 
 def _kept_float(recording: Recording, path: str) -> bool:

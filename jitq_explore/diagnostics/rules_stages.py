@@ -85,7 +85,7 @@ def failed(recording: Recording) -> Iterator[Finding]:
     if error is None:
         return
     stage = recording.stages[-1]
-    if error.type == "WouldCrashError":
+    if error.type in _TITLES:
         yield _not_run(stage)
         return
     known = next((each for each in KNOWN_ERRORS if each[0] in error.message), None)
@@ -104,18 +104,25 @@ def failed(recording: Recording) -> Iterator[Finding]:
     yield _located(recording, finding, error.message)
 
 
+_TITLES = {
+    "WouldCrashError": "was not run: torch's pass would crash",
+    "IsolatedPassError": "was not run: it failed in the process that it was tried in",
+}
+"""Error that the guard or the isolation raises -> what to say of the stage."""
+
+
 def _not_run(stage: StageRecord) -> Finding:
     """A stage whose pass would have ended the process."""
     assert stage.error is not None, "the stage failed"
     what, _, remedy = stage.error.message.partition("Remedy: ")
-    reason = what.partition("torch's pass would crash. ")[2] or what
+    remedy = remedy.replace("Remedy: ", "").strip()
     return Finding(
         rule="stage_failed",
         severity=ERROR,
-        title=f"the stage {stage.name!r} was not run: torch's pass would crash",
-        why=reason.strip(),
-        evidence=f"{stage.error.type} before the pass; this process is unharmed",
-        remedy=remedy[:1].upper() + remedy[1:].replace("Remedy: ", "").strip(),
+        title=f"the stage {stage.name!r} {_TITLES[stage.error.type]}",
+        why=what.partition("torch's pass would crash. ")[2].strip() or what.strip(),
+        evidence=f"{stage.error.type}; this process is unharmed",
+        remedy=remedy[:1].upper() + remedy[1:] or "See the error's message.",
         stage=stage.name,
     )
 

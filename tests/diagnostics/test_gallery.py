@@ -192,6 +192,23 @@ def test_a_pass_that_would_crash_is_told_with_its_remedy():
     assert found[0].remedy.startswith("Pass {**qconfig_dict, 'spare': None}")
 
 
+class SpareNorm(torch.nn.Module):
+    """The norm that is not called shares the class of one that gets no observer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(6, 6)
+        self.norm, self.spare = torch.nn.BatchNorm1d(6), torch.nn.BatchNorm1d(6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(torch.relu(self.fc(x)))
+
+
+def test_a_shared_class_that_gets_no_observers_is_no_danger():
+    assert not jq.diagnose(not_begun(eager(SpareNorm), WHOLE)).of("shared_class")
+    assert not jq.diagnose(static(eager(SpareNorm))).of("shared_class")
+
+
 class Nested(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
