@@ -100,23 +100,23 @@ def unreached_sharers(
     for group in groups.values():
         inside = [module.path for module in group if module.path in reached]
         outside = [module.path for module in group if module.path not in reached]
-        if inside and outside and _computes(snapshot, inside[0], kinds):
+        if inside and outside and _computes(snapshot, method, inside[0], kinds):
             found.append((tuple(inside), tuple(outside)))
     return tuple(found)
 
 
-def _computes(snapshot: Snapshot, path: str, kinds: Collection[str]) -> bool:
+def _computes(snapshot: Snapshot, method: str, path: str, kinds: Collection[str]) -> bool:
     """Whether the module or one inside of it gets observers: of a weight, or of what is in between.
 
     What a module returns is observed by whoever calls it.
     """
-    own = [m for m in snapshot.modules if _is_under(m.path, path)]
-    bodies = (snapshot.bodies.get((m.class_group, name)) for m in own for name in m.methods)
-    found = [{node.kind for node in body.nodes} & set(kinds) for body in bodies if body]
-    if any(not ops.isdisjoint(WEIGHT_INPUT) for ops in found):
-        return True
-    # A batch norm also counts the batches, with an add that nobody quantizes.
-    return sum(1 if "aten::batch_norm" in ops else len(ops) for ops in found) > 1
+    ops: dict[str, set[str]] = {}
+    for node in snapshot.graph(method).nodes:
+        if _is_under(node.module_path, path):
+            ops.setdefault(node.module_path, set()).add(node.kind)
+    # A batch norm reckons with the number of batches, which nobody quantizes.
+    found = [each & set(kinds) for each in ops.values() if "aten::batch_norm" not in each]
+    return any(each & set(WEIGHT_INPUT) for each in found) or sum(map(len, found)) > 1
 
 
 def _kept_float(recording: Recording, path: str) -> bool:
