@@ -69,10 +69,7 @@ class Settled(torch.nn.Module):
         self.plain = True
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.plain:
-            x = torch.relu(self.left(x))
-        else:
-            x = self.right(x) + self.left(x)
+        x = torch.relu(self.left(x)) if self.plain else self.right(x) + self.left(x)
         return self.last(x)
 
 
