@@ -46,6 +46,8 @@ def run_options_given(options: argparse.Namespace) -> list[str]:
 def session_for(options: argparse.Namespace) -> Session:
     """The session that the command line asks for, not run yet; BadInputError where it cannot be."""
     mode = options.mode
+    if not options.model.exists():
+        raise BadInputError(f"there is no file {options.model}")
     if mode == "static" and options.inputs is None:
         raise BadInputError("static quantization needs data to calibrate with: --inputs X.pt")
     if options.method != "forward" and mode != "on_device":
