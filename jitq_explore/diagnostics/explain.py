@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from jitq_explore.diagnostics.causes import CONVERTS, FUSES, Examiner, Reason, base_name
+from jitq_explore.diagnostics.causes import Examiner
 from jitq_explore.diagnostics.op_kinds import (
     MOVES_DATA,
     ON_QUANTIZED,
@@ -14,6 +14,8 @@ from jitq_explore.diagnostics.op_kinds import (
     is_tensor,
     own_tensor,
 )
+from jitq_explore.diagnostics.reasons import Reason
+from jitq_explore.diagnostics.stage_groups import CONVERTS, FUSES, base_name
 from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.domains import Domain
 from jitq_explore.snapshots.endings import is_kernel

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitq_explore.diagnostics.causes import CONVERTS
 from jitq_explore.diagnostics.findings import ERROR, WARNING, Finding
 from jitq_explore.diagnostics.located import at_observation, has_run, plural
 from jitq_explore.diagnostics.rules_ranges import activations, named
+from jitq_explore.diagnostics.stage_groups import CONVERTS
 from jitq_explore.snapshots.graph import Graph
 from jitq_explore.snapshots.observations import Observation, observations, observing_stage
 from jitq_explore.snapshots.once import once

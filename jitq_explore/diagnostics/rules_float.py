@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from jitq_explore.diagnostics.causes import FUSES, Examiner, Reason, float_ops
+from jitq_explore.diagnostics.causes import Examiner, float_ops
 from jitq_explore.diagnostics.findings import INFO, WARNING, Finding, Severity
 from jitq_explore.diagnostics.located import at_node, has_run, last_name, plural
 from jitq_explore.diagnostics.op_kinds import in_place_of
+from jitq_explore.diagnostics.reasons import Reason
+from jitq_explore.diagnostics.stage_groups import FUSES
 from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Graph, Node

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitq_explore.diagnostics.causes import CONVERTS, Examiner, base_name
+from jitq_explore.diagnostics.causes import Examiner
 from jitq_explore.diagnostics.findings import ERROR, WARNING, Finding, Severity
 from jitq_explore.diagnostics.located import at_node, has_run, last_name, plural
 from jitq_explore.diagnostics.op_kinds import is_tensor
+from jitq_explore.diagnostics.stage_groups import CONVERTS, base_name
 from jitq_explore.snapshots.domains import Domain
 from jitq_explore.snapshots.graph import Graph, Node, TensorSummary, attribute_path, constant_value
 from jitq_explore.snapshots.quant_node import role_of

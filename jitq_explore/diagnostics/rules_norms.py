@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitq_explore.diagnostics.causes import base_name
 from jitq_explore.diagnostics.findings import ERROR, INFO, Finding
 from jitq_explore.diagnostics.located import at_node, at_observation, plural
+from jitq_explore.diagnostics.stage_groups import base_name
 from jitq_explore.snapshots.changes import Change
 from jitq_explore.snapshots.graph import Graph, Node, attribute_path, constant_value
 from jitq_explore.snapshots.modules import ModuleState

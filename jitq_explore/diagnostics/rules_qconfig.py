@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitq_explore.diagnostics.causes import CONVERTS, PREPARES
 from jitq_explore.diagnostics.findings import ERROR, INFO, WARNING, Finding
 from jitq_explore.diagnostics.located import has_run
 from jitq_explore.diagnostics.qconfig_keys import NO_QCONFIG, unmatched_keys
+from jitq_explore.diagnostics.stage_groups import CONVERTS, PREPARES
 from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.quant_node import role_of

@@ -122,25 +122,29 @@ def widened_by_one_batch(recording: Recording) -> Iterator[Finding]:
     if stage is None or recording.mode != "static" or not timelines:
         return
     told = {finding.node for finding in outliers(recording)}
+    jumps: dict[int, list[tuple[Observation, RangeTrack, int]]] = {}
     for seen in activations(recording):
         track = timelines[-1].by_observer.get(seen.reading.path)
         if track is None or seen.node.id in told or _is_not_finite(seen):
             continue
         jump = _jump(track)
-        if jump is None:
-            continue
+        if jump is not None:
+            jumps.setdefault(track.batches[jump], []).append((seen, track, jump))
+    # An outlier goes on through the model: what comes first in it says most.
+    for batch, group in jumps.items():
+        seen, track, jump = group[0]
         before, after = (
             f"{track.minimum[k]:.4g} … {track.maximum[k]:.4g}" for k in (jump - 1, jump)
         )
         ratio = _width(track, jump) / _width(track, jump - 1)
+        others = f", and {plural(len(group) - 1, 'other range')} wide too" if group[1:] else ""
         finding = Finding(
             rule="outlier",
             severity=WARNING,
-            title=f"one batch made the range of {named(seen)} {ratio:.0f} times as wide",
+            title=f"one batch made the range of {named(seen)} {ratio:.0f} times as wide{others}",
             why=f"where that is an outlier, {math.log2(ratio):.1f} bits of all other values are "
             "spent on it",
-            evidence=f"batch {track.batches[jump]} of {track.batches[-1]} widened it from {before} "
-            f"to {after}",
+            evidence=f"batch {batch} of {track.batches[-1]} widened it from {before} to {after}",
             remedy="Look at that batch: take outliers out of the calibration data, or cut them "
             "off in the model; histograms=True shows how many values there are.",
         )
