@@ -306,7 +306,9 @@ class Examiner:
                     "parameter",
                     f"its input {place} is the model's own {held!r}, which torch does not observe: "
                     "it quantizes weights of layers and what ops make",
-                    "Make it the bias of the layer before, or a number.",
+                    "Multiply it into weight and bias of the layer before."
+                    if "mul" in node.kind
+                    else "Make it the bias of the layer before, or a number.",
                 )
         return None
 
