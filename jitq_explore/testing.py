@@ -20,18 +20,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jitq_explore.diagnostics.causes import float_ops
 from jitq_explore.diagnostics.diagnose import diagnose
 from jitq_explore.diagnostics.explain import explain
 from jitq_explore.diagnostics.findings import SEVERITIES, Findings, Severity
+from jitq_explore.diagnostics.op_kinds import is_compute
 from jitq_explore.snapshots.diff import diff
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.numerics import Comparison
 from jitq_explore.snapshots.printable import printable
 from jitq_explore.snapshots.recording import INPUT, Recording
 from jitq_explore.snapshots.source import short_source
+from jitq_explore.snapshots.tracking import Spot, Tracker
 
 if TYPE_CHECKING:
     from jitq_explore.capture.session import Session
@@ -76,16 +79,40 @@ def assert_stage(
 def assert_quantized(recording: Recording | Session, *kinds: str) -> None:
     """No op of these kinds is left float at the end; without kinds: no op that computes.
 
-    Such as "aten::conv2d". The message says of each op that is left why it is.
+    Such as "aten::conv2d". The message says of each op that is left why it is. ValueError for a
+    kind that the model as given does not have: nothing would be asserted of it.
     """
     __tracebackhide__ = True
     found = _recording(recording)
+    _check_kinds(found, kinds)
     left = [node for node in float_ops(found) if not kinds or node.kind in kinds]
     if left:
         after = found.names[-1] if found.names else INPUT
         what = "1 op is" if len(left) == 1 else f"{len(left)} ops are"
-        lines = [f"{_place(node)}: {_reason(found, node)}" for node in left[:MAX_NAMED]]
+        lines = [f"{_place(_at_home(found, node))}: {_reason(found, node)}" for node in left]
+        lines = lines[:MAX_NAMED]
         _fail(f"{what} left float after {after!r}", [*lines, *_more(len(left) - MAX_NAMED)])
+
+
+def _check_kinds(recording: Recording, kinds: Collection[str]) -> None:
+    there = {node.kind for node in recording.input.graph(recording.method_name).nodes}
+    for kind in kinds:
+        if kind not in there:
+            computing = sorted({node.kind for node in _computing(recording)})
+            raise ValueError(f"the model has no {kind!r} (it computes with {computing})")
+
+
+def _computing(recording: Recording) -> list[Node]:
+    graph = recording.input.graph(recording.method_name)
+    return [node for node in graph.nodes if is_compute(graph, node)]
+
+
+def _at_home(recording: Recording, node: Node) -> Node:
+    """A node of the newest graph, with the module and the line that it was given in."""
+    tracker = Tracker.of(recording)
+    method = tracker.snapshots[tracker.last].main_method
+    spot = Spot(tracker.last, method, node.id)
+    return replace(node, module_path=tracker.module(spot), source=tracker.source(spot))
 
 
 def assert_no_findings(

@@ -51,6 +51,7 @@ def test_what_was_left_float():
         assert_quantized(recorded("lstm"), "aten::lstm")
     assert "1 op is left float after 'dce'" in str(caught.value)
     assert "aten::lstm" in str(caught.value)
+    assert "nets.py:" in str(caught.value)
     assert_quantized(recorded("lstm"), "aten::linear")
 
 
@@ -86,6 +87,7 @@ def test_what_is_too_far_off(compared):
         (lambda run: assert_sqnr(run, at_least=1, stage="fold"), ValueError, "dce"),
         (lambda run: assert_sqnr(run, at_least=1, module="conv9"), ValueError, "conv9"),
         (lambda run: assert_sqnr(recorded("mlp"), at_least=1), ValueError, r"jq\.compare"),
+        (lambda run: assert_quantized(run, "linear"), ValueError, "no 'linear' .*aten::linear"),
         (lambda run: assert_quantized(run.module), TypeError, "Recording"),
     ],
 )

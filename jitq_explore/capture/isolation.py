@@ -104,7 +104,9 @@ class Isolation:
                 "everything before it is kept."
             )
         error = json.loads(answer)
-        return f"failed in the process that it was tried in: {error}" if error else ""
+        if not error:
+            return ""
+        return f"failed in the process that it was tried in: {str(error).rstrip('. ')}."
 
     def end(self) -> int:
         """End the other process -> its exit code."""

@@ -69,8 +69,8 @@ class Listener:
             if size <= self.max_bytes:
                 return verbosity.options, left_out
             left_out = (
-                f"inner steps are left out: the log of this pass would have some {_mb(size)}, of "
-                f"which {_mb(self.max_bytes)} are allowed (log_bytes)"
+                f"inner steps are left out: the log of this pass would have some {_size(size)}, of "
+                f"which {_size(self.max_bytes)} are allowed; a larger log_bytes= lets it be read"
             )
         return "", left_out
 
@@ -142,8 +142,8 @@ def _sort(file: IO[bytes], listener: Listener, foreign: frozenset[str], said: Sa
         kept = kept[: kept.rfind(b"\n") + 1]
         file.seek(len(kept))
         said.problem = (
-            f"the log of this pass has {_mb(size)}, of which the first {_mb(len(kept))} were read "
-            "(log_bytes)"
+            f"the log of this pass has {_size(size)}, of which the first {_size(len(kept))} were "
+            "read; a larger log_bytes= lets all of it be read"
         )
     for part in listener.reader.read(kept):
         if isinstance(part, bytes):
@@ -179,5 +179,9 @@ def _set_options(options: str) -> None:
     torch._C._jit_set_logging_option(options)
 
 
-def _mb(size: int) -> str:
-    return f"{size / 2**20:,.0f} MB"
+def _size(count: int) -> str:
+    """Bytes in words, rounded up: what is allowed is not shown as nothing."""
+    for unit, name in ((2**20, "MB"), (2**10, "KB")):
+        if count >= unit:
+            return f"{-(-count // unit):,} {name}"
+    return f"{count} bytes"

@@ -77,8 +77,7 @@ def _as_github(findings: Findings, name: Path) -> str:
 def _annotation(finding: Finding) -> str:
     """A line that GitHub Actions shows at the user's own line of source."""
     told = [finding.why, finding.evidence, finding.remedy]
-    where = finding.where if not finding.source else ""
-    message = "\n".join(printable(line) for line in (where, *told) if line)
+    message = "\n".join(printable(line) for line in (finding.where, *told) if line)
     properties = {**_place(finding.source), "title": printable(finding.title)}
     listed = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in properties.items())
     return f"::{_LEVELS[finding.severity]} {listed}::{_escaped(message)}"

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 from jitq_explore.diagnostics.nearest import nearest_rule
 from jitq_explore.diagnostics.op_kinds import (
     FOLLOWS_INPUTS,
-    INSTEAD,
     ON_QUANTIZED,
     has_rule,
+    in_place_of,
     is_compute,
     is_tensor,
     own_tensor,
 )
-from jitq_explore.diagnostics.qconfig_keys import NO_QCONFIG, about_key, qconfig_text
+from jitq_explore.diagnostics.qconfig_keys import (
+    NO_QCONFIG,
+    about_key,
+    key_to_give,
+    qconfig_text,
+)
+from jitq_explore.diagnostics.reasons import Reason
+from jitq_explore.diagnostics.stage_groups import CONVERTS, FUSES, PREPARES, base_name
+from jitq_explore.diagnostics.unseen_places import unseen_place
 from jitq_explore.snapshots.domains import Domain, domains_of
 from jitq_explore.snapshots.graph import (
     Graph,
@@ -27,45 +34,7 @@ from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.settled import settled_branch
-from jitq_explore.snapshots.source import is_library, short_source
 from jitq_explore.snapshots.tracking import Spot, Tracker
-
-PREPARES = ("insert_observers", "insert_observer_method")
-"""Stages that decide what will be quantized."""
-
-CONVERTS = ("insert_quant_dequant", "insert_quant_dequant_method")
-
-FUSES = ("quant_finalize", "quant_finalize_method")
-"""Stages that put the kernels in."""
-
-_LOOPS = {
-    "prim::Loop": (
-        "in_loop",
-        "it stands in a prim::Loop, and torch's passes do not look into loops",
-        "Unroll the loop: iterate over an nn.ModuleList, write the rounds out, or trace the model.",
-    ),
-    "prim::fork": (
-        "in_fork",
-        "it stands in a prim::fork, and torch's passes do not look into these",
-        "Call the module directly instead of through torch.jit.fork.",
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One step of an explanation.
-
-    `cause` is a word ("no_qconfig", "in_loop", "no_rule", "float_input", …); `node` is the node
-    that is to blame, in the graph of the stage that was asked about ("" for none), `module` the
-    module.
-    """
-
-    cause: str
-    text: str
-    remedy: str = ""
-    node: str = ""
-    module: str = ""
 
 
 @once
@@ -220,37 +189,9 @@ class Examiner:
 
     def _of_the_place(self, node: Node) -> Reason | None:
         """Where torch's passes do not look: loops, forks, functions."""
-        places = [self._place_of(origin) for origin in self.origins(node)]
+        before = self.tracker.snapshots[self.decided_at]
+        places = [unseen_place(self.given, before, origin) for origin in self.origins(node)]
         return places[0] if places and None not in places else None
-
-    def _place_of(self, origin: Node) -> Reason | None:
-        for owner in _owners(self.given, origin):
-            if owner.kind in _LOOPS:
-                cause, text, remedy = _LOOPS[owner.kind]
-                line = short_source(owner.source)
-                return Reason(cause, f"{text} ({line})" if line else text, remedy)
-        name = self._function_of(origin)
-        if not name:
-            return None
-        return Reason(
-            "in_function",
-            f"it is in the function {name!r}, and torch's passes look into modules only",
-            "Make the function a method of a module, or a module of its own.",
-        )
-
-    def _function_of(self, origin: Node) -> str:
-        """The user's own function that the op stands in; "" for none."""
-        if not origin.frames or is_library(origin.frames[0]):
-            return ""
-        snapshot = self.tracker.snapshots[self.decided_at]
-        state = snapshot.by_path.get(origin.module_path)
-        if state is None:
-            return ""
-        # A trace keeps no line of the call, and none but its own line of what was called.
-        frames = origin.frames[1:] or ("",)
-        texts = [snapshot.texts.get((state.class_group, name), "") for name in state.methods]
-        names = (_called_at(text, frame) for text in texts for frame in frames)
-        return next(filter(None, names), "")
 
     def origins(self, node: Node) -> list[Node]:
         """The nodes that it was, in the graph that torch's passes decided on."""
@@ -276,7 +217,7 @@ class Examiner:
         mode = self.recording.mode
         if has_rule(node.kind, mode):
             return None
-        instead = INSTEAD.get(node.kind, "")
+        instead = in_place_of(node.kind)
         if mode != "static" and has_rule(node.kind, "static"):
             return Reason(
                 "dynamic_only",
@@ -323,7 +264,7 @@ class Examiner:
                 return Reason(
                     "no_qconfig",
                     f"{named} has no qconfig: {about_key(self.recording, path)}",
-                    f"Give the key {path!r} a QConfig.",
+                    f"Give the key {key_to_give(self.recording, path)!r} a QConfig.",
                     module=path,
                 )
         return None
@@ -342,9 +283,9 @@ class Examiner:
             return None
         return Reason(
             "training",
-            "the model was traced in training mode: the batch norm uses each batch's own "
-            "statistics, which nothing can fold or quantize",
-            "Call .eval() on the eager model before torch.jit.trace.",
+            "the batch norm uses each batch's own statistics, which nothing can fold or quantize: "
+            "the model was traced in training mode, or the norm keeps none",
+            "Call .eval() on the eager model before torch.jit.trace; let the norm keep statistics.",
         )
 
     def _of_operands(self, node: Node) -> Reason | None:
@@ -365,7 +306,9 @@ class Examiner:
                     "parameter",
                     f"its input {place} is the model's own {held!r}, which torch does not observe: "
                     "it quantizes weights of layers and what ops make",
-                    "Make it the bias of the layer before, or a number.",
+                    "Multiply it into weight and bias of the layer before."
+                    if "mul" in node.kind
+                    else "Make it the bias of the layer before, or a number.",
                 )
         return None
 
@@ -422,28 +365,3 @@ class Examiner:
             body = self.graph.blocks[maker.blocks[-1]]
             place = maker.outputs.index(value) + (maker.kind == "prim::Loop")
             value = settled or body.outputs[place]
-
-
-def _owners(graph: Graph, node: Node) -> Iterator[Node]:
-    """The nodes in whose blocks a node stands, the innermost first."""
-    block = node.block
-    while block:
-        owner = graph.by_id[graph.blocks[block].owner]
-        yield owner
-        block = owner.block
-
-
-def _called_at(text: str, frame: str) -> str:
-    """The function that printed IR calls at that line of the user's; "" for none."""
-    for line in text.splitlines():
-        head, _, place = line.partition(" # ")
-        if place == frame and "prim::CallFunction(" in head:
-            callee = head.partition("prim::CallFunction(")[2].partition(",")[0]
-            named = next((at for at in text.splitlines() if at.lstrip().startswith(callee)), "")
-            return named.partition('name="')[2].partition('"')[0] or "?"
-    return ""
-
-
-def base_name(name: str) -> str:
-    """A stage's name without the number of a repetition."""
-    return name.partition("#")[0]

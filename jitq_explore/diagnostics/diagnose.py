@@ -7,10 +7,13 @@ from typing import TypeAlias
 
 from jitq_explore.diagnostics import (
     rules_calibration,
+    rules_float,
     rules_graph,
     rules_model,
+    rules_norms,
     rules_on_device,
     rules_qconfig,
+    rules_ranges,
     rules_stages,
     rules_weights,
 )
@@ -29,11 +32,14 @@ FAILED = "rule_failed"
 RULES: tuple[Rule, ...] = (
     *rules_stages.RULES,
     *rules_model.RULES,
+    *rules_norms.RULES,
     *rules_qconfig.RULES,
     *rules_on_device.RULES,
     *rules_calibration.RULES,
+    *rules_ranges.RULES,
     *rules_weights.RULES,
     *rules_graph.RULES,
+    *rules_float.RULES,
 )
 """In the order in which findings of one severity come."""
 

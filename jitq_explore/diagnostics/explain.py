@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from jitq_explore.diagnostics.causes import Examiner, Reason
-from jitq_explore.diagnostics.op_kinds import MOVES_DATA, ON_QUANTIZED, is_compute
+from jitq_explore.diagnostics.causes import Examiner
+from jitq_explore.diagnostics.op_kinds import (
+    MOVES_DATA,
+    ON_QUANTIZED,
+    is_compute,
+    is_tensor,
+    own_tensor,
+)
+from jitq_explore.diagnostics.reasons import Reason
+from jitq_explore.diagnostics.stage_groups import CONVERTS, FUSES, base_name
 from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.domains import Domain
 from jitq_explore.snapshots.endings import is_kernel
-from jitq_explore.snapshots.graph import Node
+from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.snapshots.lineage import spot_of
 from jitq_explore.snapshots.made_by import rule_of
 from jitq_explore.snapshots.printable import printable
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.tracking import Spot
+
+_ASKS = frozenset({"aten::q_scale", "aten::q_zero_point", "prim::dtype", "aten::size"})
+"""Kinds that ask about a value, and do not compute with it."""
 
 _FUSED_WITH = frozenset({"aten::relu", "aten::relu_"})
 
@@ -96,9 +107,9 @@ def _told(examiner: Examiner, node: Node) -> _Told:
     if is_kernel(node):
         return _kernel(examiner, node)
     if node.kind in MOVES_DATA or not node.kind.startswith("aten::"):
-        return _handed_on(node)
+        return _handed_on(examiner.graph, node)
     if not is_compute(examiner.graph, node) and node.kind not in ON_QUANTIZED:
-        return _handed_on(node)
+        return _handed_on(examiner.graph, node)
     if examiner.is_prepared_only and not examiner.is_where_it_failed:
         return _at_the_observers(examiner, node)
     if Domain.QUANTIZED in {examiner.domains.get(name) for name in node.inputs}:
@@ -123,7 +134,9 @@ def _float(examiner: Examiner, node: Node) -> _Told:
     return _Told("float", title, reasons, newest.nearest(ends[0]))
 
 
-def _handed_on(node: Node) -> _Told:
+def _handed_on(graph: Graph, node: Node) -> _Told:
+    if node.kind.startswith("aten::") and not any(is_tensor(graph, v) for v in node.outputs):
+        return _Told("fixed", "it asks about a value, such as its size, and computes no tensor")
     if node.kind.startswith("aten::"):
         return _Told("moves", "it hands on what it is given, and computes nothing")
     return _Told("fixed", "it is no op that could be quantized")
@@ -157,18 +170,63 @@ def _as_it_is(examiner: Examiner, node: Node) -> _Told:
 
 def _quant_node(examiner: Examiner, node: Node) -> _Told:
     role = role_of(node)
-    users = [user for name in node.outputs for user in examiner.graph.consumers.get(name, ())]
-    maker = examiner.graph.producers.get(node.inputs[0]) if node.inputs else None
-    given = maker.kind if maker is not None else "the model's input"
-    taken = ", ".join(dict.fromkeys(user.kind for user in users)) or "the model's output"
+    given = _maker(examiner.graph, node.inputs[0]) if node.inputs else "the model's input"
+    users = _users(examiner.graph, node)
+    taken, take = _named(users or ["the model's output"])
+    back = [user for user in _all_users(examiner.graph, node) if role_of(user) == "dequantize"]
+    if role == "quantize" and back and not users:
+        users = [kind for each in back for kind in _users(examiner.graph, each)]
+        taken, take = _named(users or ["the model's output"])
+        text = f"{given} gives real numbers: they are rounded here, and turned back for {taken}"
+        fused = (*FUSES, *CONVERTS)
+        later = examiner.tracker.names[examiner.index + 1 :]
+        if any(base_name(name) in fused for name in later):
+            text += "; a later stage puts in kernels that work on the rounded ones"
+        return _Told("quantization", text)
     told = {
-        "quantize": f"{given} makes real numbers, and {taken} takes quantized ones",
-        "dequantize": f"{given} makes quantized numbers, and {taken} takes real ones",
+        "quantize": f"{given} gives real numbers, and {taken} {take} quantized ones",
+        "dequantize": f"{given} gives quantized numbers, and {taken} {take} real ones",
         "prepack": f"it packs a weight for {taken}",
-        "choose_qparams": f"it computes at run time the scale that {taken} needs",
+        "choose_qparams": f"it computes at run time the scale that {taken} {_need(take)}",
         "saturate": "it rounds a weight to 16-bit floating point",
     }[role or ""]
     return _Told("quantization", told)
+
+
+def _need(take: str) -> str:
+    return "needs" if take == "takes" else "need"
+
+
+def _maker(graph: Graph, value: str) -> str:
+    """What makes a value, in words."""
+    maker = graph.producers.get(value)
+    if maker is None:
+        return "the model's input"
+    held = own_tensor(graph, value)
+    if held is not None and maker.kind == "prim::GetAttr":
+        return f"the model's own {held!r}"
+    return "a constant of the model" if maker.is_constant else maker.kind
+
+
+def _all_users(graph: Graph, node: Node) -> list[Node]:
+    return [user for name in node.outputs for user in graph.consumers.get(name, ())]
+
+
+def _users(graph: Graph, node: Node) -> list[str]:
+    """Kinds of what computes with what a node makes: neither asks for its scale, nor turns it
+    back."""
+    return list(
+        dict.fromkeys(
+            user.kind
+            for user in _all_users(graph, node)
+            if role_of(user) != "dequantize" and user.kind not in _ASKS
+        )
+    )
+
+
+def _named(kinds: list[str]) -> tuple[str, str]:
+    """The kinds as a subject, and the verb for it."""
+    return ", ".join(kinds), "takes" if len(kinds) == 1 else "take"
 
 
 def _observer(examiner: Examiner, node: Node) -> _Told:
@@ -177,21 +235,20 @@ def _observer(examiner: Examiner, node: Node) -> _Told:
     users = [user for name in node.outputs for user in examiner.graph.consumers.get(name, ())]
     makes = maker is not None and (maker.kind in QUANTIZABLE or maker.kind in ON_QUANTIZED)
     kinds = QUANTIZABLE if is_static else QUANTIZABLE_DYNAMICALLY
-    takers = dict.fromkeys(user.kind for user in users if user.kind in kinds)
+    takers = list(dict.fromkeys(user.kind for user in users if user.kind in kinds))
     why = []
     if maker is not None and makes and is_static:
         why.append(f"{maker.kind} makes the value, and its kernel needs the scale of its result")
-    if takers and (is_static or _is_weight(maker)):
-        why.append(f"{_each(takers)} takes the value, and its kernel takes quantized ones")
-    elif takers:
-        why.append(f"{_each(takers)} takes the value, and measures it in every call")
+    if takers:
+        taken, take = _named(takers)
+        if is_static or _is_weight(maker):
+            whose = "its kernel takes" if take == "takes" else "their kernels take"
+            does = f"{whose} quantized ones"
+        else:
+            does = "measures it in every call" if take == "takes" else "measure it in every call"
+        why.append(f"{taken} {take} the value, and {does}")
     reasons = tuple(Reason("observed", text) for text in why)
     return _Told("observer", "it observes a value to quantize", reasons)
-
-
-def _each(kinds: Iterable[str]) -> str:
-    named = " and ".join(kinds)
-    return f"each of {named}" if " and " in named else named
 
 
 def _is_weight(maker: Node | None) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jitq_explore.diagnostics.causes import base_name
 from jitq_explore.diagnostics.findings import Finding
+from jitq_explore.diagnostics.stage_groups import base_name
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.observations import Observation, observing_stage
 from jitq_explore.snapshots.recording import INPUT, Recording

@@ -13,10 +13,12 @@ from jitq_explore.snapshots.rules import FusionRule
 def nearest_rule(recording: Recording, graph: Graph, node: Node) -> tuple[FusionRule, str] | None:
     """The rule for ops of that kind that fits best, and what it asks for in vain.
 
-    None where rules were not kept, or none has the kind.
+    Of the rules that are tried in the recording's mode; None where rules were not kept, or none has
+    the kind.
     """
     found: list[tuple[int, FusionRule, str]] = []
-    for rule in recording.rules:
+    mode = "static" if recording.mode == "static" else "dynamic"
+    for rule in (rule for rule in recording.rules if rule.mode == mode):
         pattern = _parsed(rule.pattern)
         for place in pattern.nodes:
             if place.kind == node.kind:

@@ -45,6 +45,9 @@ COMPUTE_NOTHING = MOVES_DATA | _aten(
 )
 """The same with those that run on quantized values."""
 
+RECKONS = _aten("add sub mul div floor_divide remainder floor ceil to detach")
+"""Kinds with which models reckon with sizes."""
+
 INSTEAD: Mapping[str, str] = {
     "aten::gelu": "hardswish or relu, which have quantized kernels, if the model can be retrained",
     "aten::silu": "hardswish, which is close to it and has a quantized kernel",
@@ -63,15 +66,30 @@ INSTEAD: Mapping[str, str] = {
 """Kind that has no rule -> what could stand in its place."""
 
 
+def in_place_of(kind: str) -> str:
+    """What could stand in place of an op that has no rule, in words; "" for nothing."""
+    return INSTEAD.get(kind, "") or INSTEAD.get(kind.removesuffix("_"), "")
+
+
 def is_compute(graph: Graph, node: Node) -> bool:
     """Whether the node computes a tensor from a tensor of real numbers (or of what stands for it).
 
-    Not: what quantization put in, what asks for shapes, what only hands on.
+    Not: what quantization put in, what asks for shapes or reckons with them, what only hands on.
     """
     if not node.kind.startswith("aten::") or role_of(node) or node.kind in COMPUTE_NOTHING:
         return False
     makes = any(is_tensor(graph, name) for name in node.outputs)
-    return makes and any(is_tensor(graph, name) for name in node.inputs)
+    given = [name for name in node.inputs if is_tensor(graph, name)]
+    return makes and any(not _is_number(graph, name) for name in given)
+
+
+def _is_number(graph: Graph, value: str) -> bool:
+    """Whether a tensor is a number that a trace wrapped into one, such as a size, or half of it."""
+    maker = graph.producers.get(value)
+    if maker is None or maker.kind not in RECKONS:
+        return maker is not None and maker.kind == "prim::NumToTensor"
+    given = [name for name in maker.inputs if is_tensor(graph, name)]
+    return bool(given) and all(_is_number(graph, name) for name in given)
 
 
 def is_tensor(graph: Graph, value: str) -> bool:

@@ -35,9 +35,16 @@ class KeyRow:
 
 
 def winning_key(recording: Recording, path: str) -> str | None:
-    """The key whose entry the module at that path takes; None where there is none."""
-    key = key_in_force(recording.qconfig, path)
+    """The key whose entry the module at that path takes; None where there is none.
+
+    On-device quantization works on one inlined method, and knows the entry of the model alone.
+    """
+    key = MODEL_KEY if _is_on_device(recording) else key_in_force(recording.qconfig, path)
     return key if key in recording.qconfig else None
+
+
+def _is_on_device(recording: Recording) -> bool:
+    return recording.mode == "on_device"
 
 
 def qconfig_text(recording: Recording, path: str) -> str:
@@ -49,11 +56,19 @@ def qconfig_text(recording: Recording, path: str) -> str:
 def about_key(recording: Recording, path: str) -> str:
     """Why a module has no qconfig, in words."""
     key = winning_key(recording, path)
+    if _is_on_device(recording):
+        entry = "there is none" if key is None else "its entry is None"
+        return f"on-device quantization goes by the key {MODEL_KEY!r} alone, and {entry}"
     if key is None:
         return "no key of the qconfig dict names it or a parent of it, and there is no key ''"
     if key == path:
         return f"its own key {key!r} is None"
     return f"the key {key!r}, which it inherits, is None"
+
+
+def key_to_give(recording: Recording, path: str) -> str:
+    """The key that would give the module a QConfig."""
+    return MODEL_KEY if _is_on_device(recording) else path
 
 
 @once

@@ -1,24 +1,18 @@
-"""What is left in the graphs that should not be there, or stays float."""
+"""What is in the graphs that should not be there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from jitq_explore.diagnostics.causes import CONVERTS, FUSES, Examiner, Reason, base_name, float_ops
-from jitq_explore.diagnostics.findings import ERROR, INFO, WARNING, Finding, Severity
+from jitq_explore.diagnostics.causes import Examiner
+from jitq_explore.diagnostics.findings import ERROR, WARNING, Finding, Severity
 from jitq_explore.diagnostics.located import at_node, has_run, last_name, plural
-from jitq_explore.diagnostics.op_kinds import INSTEAD, is_tensor
-from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
+from jitq_explore.diagnostics.op_kinds import is_tensor
+from jitq_explore.diagnostics.stage_groups import CONVERTS, base_name
 from jitq_explore.snapshots.domains import Domain
-from jitq_explore.snapshots.endings import is_kernel
-from jitq_explore.snapshots.graph import Graph, Node, attribute_path, constant_value
-from jitq_explore.snapshots.observations import WEIGHT_INPUT
+from jitq_explore.snapshots.graph import Graph, Node, TensorSummary, attribute_path, constant_value
 from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
-
-_UNEXPECTED = frozenset({"in_loop", "in_fork", "in_function", "no_match"})
-"""Causes for which an op that has a kernel stays float though a QConfig is meant for it."""
 
 READS_CONTENTS = frozenset(
     f"aten::{name}"
@@ -26,38 +20,6 @@ READS_CONTENTS = frozenset(
                  "equal", "allclose", "is_nonzero", "tolist")
 )  # fmt: skip
 """Kinds that make a number of what a tensor holds. Others ask for its shape, device or dtype."""
-
-_SAID_ELSEWHERE = frozenset({"not_prepared", "failed", "not_yet", "debug", "training"})
-"""Causes that hold for the whole run, which have rules of their own."""
-
-
-def norm_kept(recording: Recording) -> Iterator[Finding]:
-    """Batch norms that were not folded."""
-    stage = next((s for s in recording if base_name(s.name) == "fold_conv_bn"), None)
-    if stage is None or stage.error is not None or recording.mode == "on_device":
-        return
-    graph = stage.after.graph(recording.method_name)
-    for norm in graph.find("aten::batch_norm"):
-        if constant_value(graph, norm.inputs[5]) == (True,):
-            continue  # traced in training mode: that is said elsewhere
-        maker = graph.producers.get(norm.inputs[0])
-        given = maker.kind if maker is not None else "the model's input"
-        follows = given in WEIGHT_INPUT
-        finding = Finding(
-            rule="norm_not_folded",
-            severity=INFO,
-            title=f"the batch norm {norm.module_path!r} was not folded",
-            why="torch folds a norm that the same method calls right after the convolution, and "
-            "here they are in two methods"
-            if follows
-            else f"torch folds a norm that directly follows a convolution, and this one takes "
-            f"{given}",
-            evidence=f"{norm.kind} is still there after {stage.name!r}",
-            remedy="Call both in one method, or trace the model."
-            if follows
-            else "Put the norm right behind the convolution, if the model can be retrained.",
-        )
-        yield at_node(recording, finding, norm, stage.name, norm.module_path)
 
 
 def prepared_twice(recording: Recording) -> Iterator[Finding]:
@@ -83,26 +45,81 @@ def prepared_twice(recording: Recording) -> Iterator[Finding]:
 
 
 def unpacked_weights(recording: Recording) -> Iterator[Finding]:
-    """Weights that are packed at every call."""
+    """Weights that are packed at every call, or cannot be."""
     if not has_run(recording, "quant_finalize") or recording.debug:
         return
     graph = recording.last.graph()
     left = [node for node in graph.nodes if role_of(node) == "prepack"]
-    if not left:
-        return
-    per_channel = any(node.kind.endswith("per_channel") for node in graph.nodes)
+    failing = [node for node in left if _cannot_be_packed(graph, node)]
+    kept = [node for node in left if _belongs_to_the_model(graph, node)]
+    others = [node for node in left if node not in failing and node not in kept]
+    if failing:
+        in_branch = all(node.block for node in failing)
+        yield _unpacked(
+            recording,
+            failing,
+            ERROR,
+            "packing them fails: the model cannot be run"
+            + (" where it takes their branch" if in_branch else ""),
+            "See the other findings: the scales of these weights are missing, or they are of a "
+            "kind that the kernel does not take.",
+        )
+    if kept:
+        yield _unpacked(
+            recording,
+            kept,
+            WARNING,
+            "they belong to a module that was kept, which freezing leaves alone: they are "
+            "quantized and packed again at every call",
+            f"Leave it out of preserved_attrs={list(recording.preserved_attrs)}.",
+        )
+    if others:
+        yield _unpacked(
+            recording,
+            others,
+            WARNING,
+            "what quantizes them could not be folded: they are packed again at every call",
+            "See the other findings; prepare the model once.",
+        )
+
+
+def _unpacked(
+    recording: Recording, left: list[Node], severity: Severity, why: str, remedy: str
+) -> Finding:
     finding = Finding(
         rule="unpacked_weight",
-        severity=ERROR if per_channel else WARNING,
+        severity=severity,
         title=f"{plural(len(left), 'weight')} could not be packed beforehand",
-        why="packing fails, and is tried again at every call: the model cannot be run"
-        if per_channel
-        else "what quantizes the weight could not be folded: it is packed again at every call",
-        evidence=", ".join(dict.fromkeys(node.kind for node in left)),
-        remedy="See the other findings: the scales of these weights are missing or of a kind that "
-        "the kernel does not have.",
+        why=why,
+        evidence=f"still there: {', '.join(dict.fromkeys(node.kind for node in left))}",
+        remedy=remedy,
     )
-    yield at_node(recording, finding, left[0], last_name(recording))
+    return at_node(recording, finding, left[0], last_name(recording))
+
+
+def _belongs_to_the_model(graph: Graph, prepack: Node) -> bool:
+    """Whether the weight is fetched from the model, not a constant of the graph."""
+    maker = graph.producers.get(prepack.inputs[0])
+    while maker is not None and role_of(maker):
+        maker = graph.producers.get(maker.inputs[0])
+    return maker is not None and maker.kind == "prim::GetAttr"
+
+
+def _cannot_be_packed(graph: Graph, prepack: Node) -> bool:
+    """Transposed with scales per channel, scales of another number than channels, not float32."""
+    if _belongs_to_the_model(graph, prepack):
+        return False
+    quantize = graph.producers.get(prepack.inputs[0])
+    if quantize is None or role_of(quantize) != "quantize":
+        return "transpose" in prepack.kind
+    weight, scale = (constant_value(graph, name) for name in quantize.inputs[:2])
+    if not weight or not isinstance(weight[0], TensorSummary):
+        return False
+    if weight[0].dtype != "float32":
+        return True
+    one_a_channel = quantize.kind.endswith("per_channel")
+    given = scale[0] if scale else None
+    return one_a_channel and isinstance(given, TensorSummary) and given.shape != weight[0].shape[:1]
 
 
 def data_branches(recording: Recording) -> Iterator[Finding]:
@@ -152,67 +169,33 @@ def _quantized_behind(graph: Graph, value: str) -> Node | None:
     """The first dequantize whose contents a value depends on."""
     waiting, seen = [value], {value}
     while waiting:
-        maker = graph.producers.get(waiting.pop(0))
+        name = waiting.pop(0)
+        maker = graph.producers.get(name)
         if maker is None:
             continue
         if role_of(maker) == "dequantize":
             if attribute_path(graph, maker.inputs[0]) is None:
                 return maker
             continue
-        new = [name for name in _decided_by(graph, maker) if name not in seen]
+        new = [other for other in _decided_by(graph, maker, name) if other not in seen]
         seen.update(new)
         waiting.extend(new)
     return None
 
 
-def _decided_by(graph: Graph, node: Node) -> list[str]:
-    """The values whose contents a node's result depends on: not those that it asks for shapes."""
-    inner = [name for block in node.blocks for name in graph.blocks[block].outputs]
+def _decided_by(graph: Graph, node: Node, value: str) -> list[str]:
+    """The values whose contents one of a node's results depends on: not those that it asks for
+    shapes, nor what an If or a Loop makes besides."""
+    if node.blocks:
+        place = node.outputs.index(value)
+        bodies = [graph.blocks[block].outputs for block in node.blocks]
+        if node.kind == "prim::Loop":
+            (body,) = bodies
+            return [*node.inputs[:2], node.inputs[2 + place], body[0], body[1 + place]]
+        return [*node.inputs, *(body[place] for body in bodies if place < len(body))]
     if node.kind in READS_CONTENTS or any(is_tensor(graph, name) for name in node.outputs):
-        return [*node.inputs, *inner]
-    return [name for name in (*node.inputs, *inner) if not is_tensor(graph, name)]
-
-
-def left_in_float(recording: Recording) -> Iterator[Finding]:
-    """Ops left in float: one finding for each cause and module, or kind."""
-    if not has_run(recording, *FUSES):
-        return
-    examiner = Examiner.newest(recording)
-    groups: dict[tuple[str, str], list[tuple[Node, Reason]]] = {}
-    for node in float_ops(recording):
-        root = examiner.reasons(node)[-1]
-        where = "" if root.cause == "dynamic_only" else root.text
-        groups.setdefault((root.cause, where), []).append((node, root))
-    for (cause, _), members in groups.items():
-        if cause in _SAID_ELSEWHERE:
-            continue
-        # The one that could have had a kernel says most.
-        node, root = next((each for each in members if each[0].kind in QUANTIZABLE), members[0])
-        kinds = list(dict.fromkeys(each.kind for each, _ in members))
-        finding = Finding(
-            rule=f"float_{cause}",
-            severity=_severity(recording, cause, kinds),
-            title=f"{plural(len(members), 'op')} left in float: {', '.join(kinds[:4])}"
-            + (", …" if len(kinds) > 4 else ""),
-            why=root.text,
-            evidence=examiner.nearest(node) or _untouched(recording, members),
-            remedy=root.remedy,
-            module=root.module,
-        )
-        located = at_node(recording, finding, node, last_name(recording), root.module)
-        own = (each.source for each in examiner.origins(node) if each.source)
-        yield replace(located, source=next(own, located.source))
-
-
-def _untouched(recording: Recording, members: list[tuple[Node, Reason]]) -> str:
-    names = [f"%{node.outputs[0]} = {node.kind}" for node, _ in members[:3]]
-    more = ", …" if len(members) > len(names) else ""
-    return f"still there after {last_name(recording)!r}: {', '.join(names)}{more}"
-
-
-def _severity(recording: Recording, cause: str, kinds: list[str]) -> Severity:
-    known = QUANTIZABLE if recording.mode == "static" else QUANTIZABLE_DYNAMICALLY
-    return WARNING if cause in _UNEXPECTED and known.intersection(kinds) else INFO
+        return list(node.inputs)
+    return [name for name in node.inputs if not is_tensor(graph, name)]
 
 
 def redundant_pairs(recording: Recording) -> Iterator[Finding]:
@@ -262,97 +245,20 @@ def _size(recording: Recording, graph: Graph, node: Node) -> int:
     return size
 
 
-def float_islands(recording: Recording) -> Iterator[Finding]:
-    """Float ops between kernels: values go to real numbers and back for them."""
-    if not has_run(recording, "quant_finalize") or recording.mode != "static":
-        return
-    examiner = Examiner.newest(recording)
-    graph = examiner.graph
-    for island in _islands(graph, float_ops(recording)):
-        before = [n for n in _takes(graph, island) if role_of(n) == "dequantize"]
-        after = [n for n in _gives(graph, island) if role_of(n) == "quantize"]
-        if not before or not after:
-            continue
-        node, alone = island[0], len(island) == 1
-        joins = alone and any(map(is_kernel, _around(graph, before, after)))
-        kinds = ", ".join(dict.fromkeys(each.kind for each in island))
-        instead = INSTEAD.get(node.kind, "")
-        finding = Finding(
-            rule="joined_by_float" if joins else "float_island",
-            severity=INFO,
-            title=f"{kinds} is float between quantized ops",
-            why="values are dequantized before it and quantized again behind it",
-            evidence=f"{plural(len(before), 'dequantize')} before, "
-            f"{plural(len(after), 'quantize')} behind",
-            remedy=f"Use {instead}."
-            if instead and alone
-            else "Keep the modules around it in "
-            "float too, if they are small: that saves the conversions.",
-        )
-        yield at_node(recording, finding, node, last_name(recording))
-
-
-def _islands(graph: Graph, ops: tuple[Node, ...]) -> list[list[Node]]:
-    """Ops that hand values to each other, ops that only hand on stepped over."""
-    home: dict[str, list[Node]] = {}
-    islands: list[list[Node]] = []
-    for node in ops:
-        joined = {
-            id(home[maker.id]): home[maker.id] for maker in _makers(graph, node) if maker.id in home
-        }
-        merged = [each for island in joined.values() for each in island] + [node]
-        islands = [island for island in islands if id(island) not in joined] + [merged]
-        home.update((each.id, merged) for each in merged)
-    return islands
-
-
-def _makers(graph: Graph, node: Node) -> Iterator[Node]:
-    for name in node.inputs:
-        maker = graph.producers.get(name)
-        while maker is not None and maker.inputs and _hands_on(maker):
-            maker = graph.producers.get(maker.inputs[0])
-        if maker is not None:
-            yield maker
-
-
-def _hands_on(node: Node) -> bool:
-    return node.kind in ("aten::transpose", "aten::view", "aten::reshape", "aten::permute") or (
-        node.kind.startswith("prim::") and node.kind.endswith(("Construct", "Unpack"))
-    )
-
-
-def _takes(graph: Graph, island: list[Node]) -> list[Node]:
-    return [maker for node in island for maker in _makers(graph, node)]
-
-
-def _gives(graph: Graph, island: list[Node]) -> list[Node]:
-    found: list[Node] = []
-    waiting = list(island)
-    while waiting:
-        for name in waiting.pop(0).outputs:
-            for user in graph.consumers.get(name, ()):
-                (waiting if _hands_on(user) else found).append(user)
-    return found
-
-
-def _around(graph: Graph, before: list[Node], after: list[Node]) -> Iterator[Node]:
-    for node in before:
-        maker = graph.producers.get(node.inputs[0])
-        if maker is not None:
-            yield maker
-    for node in after:
-        yield from graph.consumers.get(node.outputs[0], ())
-
-
 def tuple_outputs(recording: Recording) -> Iterator[Finding]:
     """A tuple that is dequantized as a whole."""
     if not has_run(recording, *CONVERTS):
         return
     graph = recording.last.graph()
-    for node in graph.nodes:
-        maker = graph.producers.get(node.inputs[0]) if role_of(node) == "dequantize" else None
-        if maker is None or maker.kind != "prim::TupleConstruct":
-            continue
+    tuples = [
+        (node, maker)
+        for node in graph.nodes
+        if role_of(node) == "dequantize"
+        and (maker := graph.producers.get(node.inputs[0])) is not None
+        and maker.kind == "prim::TupleConstruct"
+    ]
+    # Of nested ones the outermost comes last.
+    for node, maker in tuples[-1:]:
         finding = Finding(
             rule="tuple_output",
             severity=ERROR,
@@ -396,7 +302,4 @@ RULES = (
     tuple_outputs,
     data_branches,
     redundant_pairs,
-    norm_kept,
-    left_in_float,
-    float_islands,
 )

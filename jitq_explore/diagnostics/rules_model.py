@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterator
 from jitq_explore.diagnostics.findings import ERROR, WARNING, Finding
 from jitq_explore.diagnostics.located import at_node, has_run, plural
 from jitq_explore.diagnostics.qconfig_keys import NO_QCONFIG, winning_key
+from jitq_explore.diagnostics.rules_norms import keeps_statistics
 from jitq_explore.snapshots.calls import reached_methods
 from jitq_explore.snapshots.changes import Change
 from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
+from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Graph, Node, attribute_path, constant_value
 from jitq_explore.snapshots.modules import ModuleState
 from jitq_explore.snapshots.observations import WEIGHT_INPUT
@@ -37,28 +39,46 @@ def shared_classes(recording: Recording) -> Iterator[Finding]:
         return  # there the observers sit in one inlined method
     kinds = QUANTIZABLE if recording.mode == "static" else QUANTIZABLE_DYNAMICALLY
     sharers = unreached_sharers(recording.input, recording.method_name, kinds)
+    survived = has_run(recording, "insert_observers")
+    told: list[str] = []
     for inside, unreached in sharers:
         observed = [path for path in inside if not _kept_float(recording, path)]
-        if not observed:
+        if survived:
+            observed = [path for path in observed if _has_observers(recording, path)]
+        kept = [
+            path
+            for path in unreached
+            # What helps a module helps those inside of it.
+            if not _kept_float(recording, path) and not any(_is_under(path, top) for top in told)
+        ]
+        if not observed or not kept:
             continue
-        reached = observed[0]
-        kept = [path for path in unreached if not _kept_float(recording, path)]
-        if not kept:
-            continue
-        survived = has_run(recording, "insert_observers")
+        told += kept
         yield Finding(
             rule="shared_class",
             severity=WARNING if survived else ERROR,
-            title=f"{', '.join(map(repr, kept))} is out of the reach of torch's passes, and shares "
-            f"its TorchScript class with {reached!r}",
+            title=f"{', '.join(map(repr, kept))} {'is' if len(kept) == 1 else 'are'} out of the "
+            "reach of torch's passes, and "
+            f"{'shares its' if len(kept) == 1 else 'share their'} TorchScript class with "
+            f"{observed[0]!r}",
             why="insert_observers gives observers to the module that it comes to, and none to the "
             "other one of the same class: it ends the process at times, or in every run",
-            evidence=f"class {recording.input.module(reached).class_name}",
+            evidence=f"class {recording.input.module(observed[0]).class_name}",
             remedy="Leave those out that are not reached: "
             + ", ".join(f"qconfig_dict[{path!r}] = None" for path in kept),
             module=kept[0],
             change=Change(tuple(kept), keep_float=True),
         )
+
+
+def _has_observers(recording: Recording, path: str) -> bool:
+    """Whether the pass put observers into that very module."""
+    after = recording["insert_observers"].after
+    return any(m.is_observer and m.path.rpartition(".")[0] == path for m in after.modules)
+
+
+def _is_under(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top}.") or not top
 
 
 def unreached_sharers(
@@ -80,16 +100,23 @@ def unreached_sharers(
     for group in groups.values():
         inside = [module.path for module in group if module.path in reached]
         outside = [module.path for module in group if module.path not in reached]
-        if inside and outside and _computes(snapshot, inside[0], kinds):
+        if inside and outside and _computes(snapshot, method, inside[0], kinds):
             found.append((tuple(inside), tuple(outside)))
     return tuple(found)
 
 
-def _computes(snapshot: Snapshot, path: str, kinds: Collection[str]) -> bool:
-    """Whether the module or one inside of it has an op of these kinds."""
-    own = [m for m in snapshot.modules if m.path == path or m.path.startswith(f"{path}.")]
-    bodies = (snapshot.bodies.get((m.class_group, name)) for m in own for name in m.methods)
-    return any(node.kind in kinds for body in bodies if body for node in body.nodes)
+def _computes(snapshot: Snapshot, method: str, path: str, kinds: Collection[str]) -> bool:
+    """Whether the module or one inside of it gets observers: of a weight, or of what is in between.
+
+    What a module returns is observed by whoever calls it.
+    """
+    ops: dict[str, set[str]] = {}
+    for node in snapshot.graph(method).nodes:
+        if _is_under(node.module_path, path):
+            ops.setdefault(node.module_path, set()).add(node.kind)
+    # A batch norm reckons with the number of batches, which nobody quantizes.
+    found = [each & set(kinds) for each in ops.values() if "aten::batch_norm" not in each]
+    return any(each & set(WEIGHT_INPUT) for each in found) or sum(map(len, found)) > 1
 
 
 def _kept_float(recording: Recording, path: str) -> bool:
@@ -123,17 +150,18 @@ def scripted_attention(recording: Recording) -> Iterator[Finding]:
 def training_mode(recording: Recording) -> Iterator[Finding]:
     """A model that was not set to eval mode before it was scripted or traced."""
     graph = recording.input.graph(recording.method_name)
-    traced = [node for node in graph.nodes if _is_training(graph, node)]
+    traced = [node for node in graph.nodes if _is_training(recording.input, graph, node)]
     if traced:
         kinds = ", ".join(dict.fromkeys(node.kind for node in traced))
         finding = Finding(
             rule="traced_in_training",
             severity=ERROR,
-            title=f"the model was traced in training mode ({kinds})",
-            why="the trace keeps training=True as a constant: batch norms are not folded, dropout "
-            "stays and fails on quantized values; .eval() does not change a trace",
+            title=f"the model was traced in training mode, or is in it for good ({kinds})",
+            why="training=True is a constant of its graph: batch norms are not folded, dropout "
+            "stays and fails on quantized values; .eval() does not change that any more",
             evidence=plural(len(traced), "op") + " with training=True",
-            remedy="Call .eval() on the eager model, then trace it again.",
+            remedy="Call .eval() on the eager model before tracing it; in code of your own write "
+            "F.dropout(x, training=self.training), whose default is True.",
         )
         yield at_node(recording, finding, traced[0], INPUT)
         return
@@ -151,10 +179,14 @@ def training_mode(recording: Recording) -> Iterator[Finding]:
         )
 
 
-def _is_training(graph: Graph, node: Node) -> bool:
+def _is_training(snapshot: Snapshot, graph: Graph, node: Node) -> bool:
     place = _TRAINING_INPUT.get(node.kind)
     if place is None or place >= len(node.inputs):
         return False
+    if node.kind == "aten::batch_norm" and not keeps_statistics(snapshot, graph, node):
+        return False  # it works so in eval mode too
+    if "dropout" in node.kind and constant_value(graph, node.inputs[1]) in (None, (0.0,)):
+        return False  # the share to drop says the same: torch's own attention computes it
     return constant_value(graph, node.inputs[place]) == (True,)
 
 
@@ -168,38 +200,6 @@ def _trains(graph: Graph, module: ModuleState) -> bool:
         for node in graph.find("prim::GetAttr")
         if node.attributes.get("name") == "training"
     )
-
-
-def double_fold(recording: Recording) -> Iterator[Finding]:
-    """One layer in front of two batch norms: folding multiplies both into its weight."""
-    if not any(name in recording.planned for name in ("fold_conv_bn",)):
-        return
-    graph = recording.input.graph(recording.method_name)
-    norms: dict[str, dict[str, Node]] = {}
-    for norm in graph.find("aten::batch_norm"):
-        layer = graph.producers.get(norm.inputs[0])
-        place = WEIGHT_INPUT.get(layer.kind) if layer is not None else None
-        if layer is None or place is None:
-            continue
-        weight = attribute_path(graph, layer.inputs[place])
-        if weight is not None:
-            norms.setdefault(weight, {}).setdefault(norm.module_path, norm)
-    for weight, followers in norms.items():
-        if len(followers) < 2:
-            continue
-        layer_path = weight.rpartition(".")[0]
-        first = next(iter(followers.values()))
-        finding = Finding(
-            rule="double_fold",
-            severity=ERROR,
-            title=f"{layer_path!r} comes before {plural(len(followers), 'batch norm')}",
-            why="torch folds every one of them into the weight of the layer that they share: each "
-            "branch computes with a wrong weight, and nothing says so",
-            evidence=", ".join(map(repr, followers)),
-            remedy="Give each batch norm a layer of its own (copy.deepcopy before scripting).",
-            module=layer_path,
-        )
-        yield at_node(recording, finding, first, INPUT, layer_path)
 
 
 def broken_weights(recording: Recording) -> Iterator[Finding]:
@@ -222,6 +222,51 @@ def broken_weights(recording: Recording) -> Iterator[Finding]:
                     remedy="Load or train the weights anew.",
                     module=module.path,
                 )
+
+
+def not_float32(recording: Recording) -> Iterator[Finding]:
+    """Weights of another floating-point type than float32: torch quantizes that one alone."""
+    if recording.mode == "on_device" or not recording.qconfig:
+        return
+    reached = {path for path, _ in reached_methods(recording.input, recording.method_name)}
+    found = [
+        (module.path, name, state.tensor.dtype)
+        for module in recording.input.modules
+        if module.path in reached and not _kept_float(recording, module.path)
+        for name, state in module.attributes.items()
+        if state.kind == "parameter"
+        and state.tensor is not None
+        and state.tensor.dtype in ("float64", "float16", "bfloat16")
+    ]
+    if found:
+        path, name, dtype = found[0]
+        yield Finding(
+            rule="not_float32",
+            severity=ERROR,
+            title=f"the model's weights are {dtype}",
+            why="torch quantizes float32 alone: the model converts, and fails when it is run",
+            evidence=f"{plural(len(found), 'parameter')}, the first {path + '.' + name!r}",
+            remedy="Call .float() on the eager model (and on its inputs) before scripting or "
+            "tracing it.",
+            module=path,
+        )
+
+
+def already_quantized(recording: Recording) -> Iterator[Finding]:
+    """A model that was quantized before."""
+    graph = recording.input.graph(recording.method_name)
+    kernels = [node for node in graph.nodes if is_kernel(node)]
+    left = QUANTIZABLE & {node.kind for node in graph.nodes}
+    if kernels and not left:
+        finding = Finding(
+            rule="already_quantized",
+            severity=WARNING,
+            title="the model that was given is quantized already",
+            why="nothing is left in it that could be quantized: it comes out as it went in",
+            evidence=f"{plural(len(kernels), 'kernel')}, the first {kernels[0].kind}",
+            remedy="Quantize the float model.",
+        )
+        yield at_node(recording, finding, kernels[0], INPUT)
 
 
 def already_optimized(recording: Recording) -> Iterator[Finding]:
@@ -253,7 +298,8 @@ RULES = (
     shared_classes,
     scripted_attention,
     training_mode,
-    double_fold,
     broken_weights,
+    not_float32,
     already_optimized,
+    already_quantized,
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitq_explore.diagnostics.causes import CONVERTS, PREPARES
 from jitq_explore.diagnostics.findings import ERROR, INFO, WARNING, Finding
 from jitq_explore.diagnostics.located import has_run
 from jitq_explore.diagnostics.qconfig_keys import NO_QCONFIG, unmatched_keys
+from jitq_explore.diagnostics.stage_groups import CONVERTS, PREPARES
 from jitq_explore.snapshots.deciding import QUANTIZABLE, QUANTIZABLE_DYNAMICALLY
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.quant_node import role_of
@@ -143,7 +143,10 @@ def on_device_keys(recording: Recording) -> Iterator[Finding]:
 def kept_methods(recording: Recording) -> Iterator[Finding]:
     """Methods besides `forward`: dropped, or kept in float."""
     base = recording.method_name
-    others = [name for name in recording.input.method_names if name != base]
+    # `__len__` and `_helper` are nobody's business but the model's own.
+    others = [
+        name for name in recording.input.method_names if name != base and not name.startswith("_")
+    ]
     if recording.mode == ON_DEVICE or not has_run(recording, "quant_finalize"):
         return
     for name in others:

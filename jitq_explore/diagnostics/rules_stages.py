@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from jitq_explore.diagnostics.findings import ERROR, WARNING, Finding
 from jitq_explore.diagnostics.located import at_node
-from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.recording import INPUT, Recording, StageRecord
+
+_PLACE = re.compile(r"# (\S[^#\n]*:\d+:\d+)")
+"""A line of the user's in IR that a message holds."""
 
 POOR = 20.0
 """dB of SQNR at the output: the error is a tenth of the signal, by definition of the decibel. A
@@ -50,8 +55,15 @@ KNOWN_ERRORS = (
     (
         "branches for `if` should return values that are observed consistently",
         "one branch makes a value that is quantized, the other one does not",
-        "Keep the module that makes it in float, or make both branches end alike; a model that "
-        "was prepared already also ends so.",
+        "Trace the model, where a setting alone decides on the branch; else keep the module of "
+        "that line in float, or make both branches end alike. A model that was prepared already "
+        "also ends so.",
+    ),
+    (
+        "outputs_[i]->uses().empty()",
+        "torch's fold comes twice to the same batch norm, which is called in two places",
+        "Give each place a batch norm of its own (copy.deepcopy before tracing), or script the "
+        "model.",
     ),
     (
         "is not finite",
@@ -73,17 +85,57 @@ def failed(recording: Recording) -> Iterator[Finding]:
     if error is None:
         return
     stage = recording.stages[-1]
+    if error.type in _TITLES:
+        yield _not_run(stage)
+        return
     known = next((each for each in KNOWN_ERRORS if each[0] in error.message), None)
-    lines = [line for line in error.message.splitlines() if line.strip()]
-    yield Finding(
+    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+    # The line that is known says more than the last one, which may be of a graph.
+    told = [line for line in lines if known is not None and known[0] in line]
+    finding = Finding(
         rule="stage_failed",
         severity=ERROR,
         title=f"the stage {stage.name!r} ended with {error.type}",
         why=known[1] if known else "torch says what is in the evidence",
-        evidence=lines[-1].strip() if lines else error.type,
+        evidence=[*lines[-1:], *told][-1] if lines else error.type,
         remedy=known[2] if known else "See the error's message and traceback.",
         stage=stage.name,
     )
+    yield _located(recording, finding, error.message)
+
+
+_TITLES = {
+    "WouldCrashError": "was not run: torch's pass would crash",
+    "IsolatedPassError": "was not run: it failed in the process that it was tried in",
+}
+"""Error that the guard or the isolation raises -> what to say of the stage."""
+
+
+def _not_run(stage: StageRecord) -> Finding:
+    """A stage whose pass would have ended the process."""
+    assert stage.error is not None, "the stage failed"
+    what, _, remedy = stage.error.message.partition("Remedy: ")
+    remedy = remedy.replace("Remedy: ", "").strip()
+    return Finding(
+        rule="stage_failed",
+        severity=ERROR,
+        title=f"the stage {stage.name!r} {_TITLES[stage.error.type]}",
+        why=what.partition("torch's pass would crash. ")[2].strip() or what.strip(),
+        evidence=f"{stage.error.type}; this process is unharmed",
+        remedy=remedy[:1].upper() + remedy[1:] or "See the error's message.",
+        stage=stage.name,
+    )
+
+
+def _located(recording: Recording, finding: Finding, message: str) -> Finding:
+    """The finding at the node of the model whose line stands first in the message, if any."""
+    graph = recording.input.graph(recording.method_name)
+    for place in _PLACE.findall(message):
+        for node in graph.nodes:
+            if place in node.frames and node.blocks:
+                found = at_node(recording, finding, node, INPUT)
+                return replace(found, source=place)
+    return finding
 
 
 def poor_output(recording: Recording) -> Iterator[Finding]:

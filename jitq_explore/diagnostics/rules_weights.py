@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitq_explore.diagnostics.findings import ERROR, INFO, WARNING, Finding
+from jitq_explore.diagnostics.findings import ERROR, WARNING, Finding
 from jitq_explore.diagnostics.located import at_observation, has_run, plural
 from jitq_explore.diagnostics.qconfig_keys import qconfig_text
+from jitq_explore.diagnostics.rules_model import not_float32
 from jitq_explore.snapshots.changes import Change, choice_like
 from jitq_explore.snapshots.deciding import deciding_modules
 from jitq_explore.snapshots.graph import TensorSummary
@@ -26,10 +27,6 @@ SEVEN_BITS = 127
 products of 8-bit numbers in 16 bits and saturates: 256 becomes 128.5 (measured)."""
 
 SATURATING_ENGINES = ("x86", "fbgemm", "onednn")
-
-NORMS = frozenset(
-    f"aten::{name}" for name in ("batch_norm", "layer_norm", "group_norm", "instance_norm")
-)
 
 BYTES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "qint32": 4, "float16": 2}
 """Bytes of an element of a constant; 1 for all other dtypes."""
@@ -138,36 +135,13 @@ def saturating_kernels(recording: Recording) -> Iterator[Finding]:
         yield at_observation(recording, finding, wide[0])
 
 
-def norm_parameters(recording: Recording) -> Iterator[Finding]:
-    """Observers on the parameters of a norm."""
-    first: dict[str, Observation] = {}
-    counts: dict[str, int] = {}
-    for seen in _weights(recording):
-        if seen.op in NORMS:
-            first.setdefault(seen.reading.module, seen)
-            counts[seen.reading.module] = counts.get(seen.reading.module, 0) + 1
-    for module, seen in first.items():
-        batch = seen.op == "aten::batch_norm"
-        finding = Finding(
-            rule="norm_parameter",
-            severity=INFO,
-            title=f"parameters of the norm {module!r} are observed",
-            why="they are rounded to 8 bits, and turned back into real numbers for the kernel: "
-            "precision is lost, and nothing gained",
-            evidence=f"{plural(counts[module], 'observer')} on inputs of {seen.op}",
-            remedy=f"Keep {module!r} in float, or script the model instead of tracing it."
-            if batch
-            else f"Keep {module!r} in float if its precision matters.",
-            change=Change((module,), keep_float=True),
-        )
-        yield at_observation(recording, finding, seen)
-
-
 def grown(recording: Recording) -> Iterator[Finding]:
     """A final model that is larger than the float one."""
     if not has_run(recording, "quant_finalize"):
         return
     before, after = weight_bytes(recording.input), weight_bytes(recording.last)
+    if any(not_float32(recording)):
+        return  # that is why: what could not be quantized is there beside its scales
     if before and after > GROWTH * before:
         yield Finding(
             rule="model_grew",
@@ -207,6 +181,5 @@ RULES = (
     transposed_per_channel,
     half_overflow,
     saturating_kernels,
-    norm_parameters,
     grown,
 )

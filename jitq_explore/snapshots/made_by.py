@@ -2,13 +2,15 @@
 
 Within a fusion a value keeps its name; freezing renumbers the values of its copy, and neither adds
 a quantized op nor changes their order. So the first quantized op of a kind after the fusion is the
-first of that kind in the end, and so on.
+first of that kind in the end, and so on. Where it drops some, with a branch that a setting rules
+out, what is left is found among them in order, and named where all places it can have come from
+have one rule.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from jitq_explore.snapshots.graph import Graph
 from jitq_explore.snapshots.once import once
@@ -58,14 +60,49 @@ def _in_order(fused: StepGraph, names: Mapping[str, str]) -> Iterator[tuple[str,
             yield kind_made(line), names.get(made[0], "")
 
 
-def _paired(fused: Iterable[tuple[str, str]], final: Graph) -> Iterator[tuple[str, str]]:
-    """Nodes of the last graph, with the rules of the nodes they were; none where counts differ."""
+def _paired(fused: Sequence[tuple[str, str]], final: Graph) -> Iterator[tuple[str, str]]:
+    """Nodes of the last graph, with the rules of the nodes they were; none where that is open."""
     rules: dict[str, list[str]] = defaultdict(list)
     for kind, rule in fused:
         rules[kind].append(rule)
     nodes: dict[str, list[str]] = defaultdict(list)
     for node in final.nodes:
         nodes[node.kind].append(node.id)
+    rest = set()
     for kind, ids in nodes.items():
         if len(ids) == len(rules[kind]):
             yield from zip(ids, rules[kind], strict=True)
+        elif len(set(rules[kind])) == 1 and len(ids) < len(rules[kind]):
+            yield from ((node_id, rules[kind][0]) for node_id in ids)
+        elif any(rules[kind]):
+            rest.add(kind)
+    if rest:
+        made = [pair for pair in fused if any(rules[pair[0]])]
+        left = [node for node in final.nodes if any(rules[node.kind])]
+        for node, place in zip(left, _places([node.kind for node in left], made), strict=False):
+            if node.kind in rest and len(place) == 1:
+                yield node.id, next(iter(place))
+
+
+def _places(kinds: Sequence[str], made: Sequence[tuple[str, str]]) -> Iterator[set[str]]:
+    """For each of the kinds that are left in order the rules of all places it can have had."""
+    first = _embedded(kinds, [kind for kind, _ in made])
+    last = _embedded(kinds[::-1], [kind for kind, _ in reversed(made)])
+    if first is None or last is None:
+        return
+    for kind, low, high in zip(kinds, first, reversed(last), strict=True):
+        span = made[low : len(made) - high]
+        yield {rule for other, rule in span if other == kind}
+
+
+def _embedded(kinds: Sequence[str], among: Sequence[str]) -> list[int] | None:
+    """The earliest places of the kinds, in order, among others; None where they do not fit."""
+    found: list[int] = []
+    for kind in kinds:
+        place = next(
+            (k for k in range(found[-1] + 1 if found else 0, len(among)) if among[k] == kind), None
+        )
+        if place is None:
+            return None
+        found.append(place)
+    return found

@@ -46,6 +46,7 @@ def batches(*shape: int, count: int = 4) -> list[tuple[Tensor]]:
 
 
 ROWS = batches(4, 6)
+DOUBLES = [(rows.double(),) for (rows,) in ROWS]
 IMAGES = batches(2, 3, 8, 8)
 
 
@@ -56,7 +57,7 @@ def eager(make: Callable[[], nn.Module]) -> nn.Module:
         torch.manual_seed(0)
         net = make()
         for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
                 _give_statistics(module)
     return net.eval()
 
@@ -193,6 +194,58 @@ class TwoNormsTwoConvs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.bn1(self.conv(x)) + self.bn2(self.conv2(x))
+
+
+class OneNormTwoCalls(TwoNorms):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn1(self.conv(x)) + self.conv(x)
+
+
+class OneNormTwoConvs(TwoNormsTwoConvs):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn1(self.conv(x)) + self.conv2(x)
+
+
+class NormAndMore(TwoNorms):
+    """What the layer makes goes to the norm, and elsewhere too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return self.bn1(y) + y
+
+
+class OwnConv(nn.Conv2d):
+    pass
+
+
+class OwnClass(BnBeforeRelu):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = OwnConv(3, 4, 3)
+
+
+class NormElsewhere(BnBeforeRelu):
+    """The layer is called by a method of another module than the norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(3, 4, 3))
+
+
+class LinearNorm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 4)
+        self.bn = nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.fc(x))
+
+
+class NoStatistics(BnBeforeRelu):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(4, track_running_stats=False)
 
 
 class Branch(nn.Module):
@@ -643,6 +696,14 @@ def optimized(how: str) -> jq.Recording:
         return finished(jq.Session.static(model, WHOLE, calibrate, [ROWS], progress=False))
 
 
+def quantized_again(how: str) -> jq.Recording:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first = jq.Session.static(compiled(eager(Two), how), WHOLE, calibrate, [ROWS])
+        first.run()
+        return finished(jq.Session.static(first.module, WHOLE, calibrate, [ROWS]))
+
+
 def without_vnni(qconfig: QConfig) -> Callable[[str], jq.Recording]:
     return lambda how: replace(static(eager(Two), how, {"": qconfig}), vnni=False, engine="x86")
 
@@ -711,6 +772,12 @@ CASES = (
     Case("outlier", "outlier", "warning",
          lambda how: static(eager(Two), how, {"": MINMAX}, with_extreme(1e4), histograms=True),
          lambda how: static(eager(Two), how, {"": MINMAX}, histograms=True), module="fc1"),
+    Case("outlier, no histogram", "outlier", "warning",
+         lambda how: static(eager(Two), how, {"": MINMAX}, with_extreme(1e4)),
+         lambda how: static(eager(Two), how, {"": MINMAX}), module="fc1"),
+    Case("outlier, few values in a histogram", "outlier", "warning",
+         lambda how: static(eager(Two), how, data=with_extreme(1e4)),
+         lambda how: static(eager(Two), how), module="fc1"),
     Case("outlier beyond all bounds", "overflowing_range", "error",
          lambda how: static(eager(Two), how, {"": MINMAX}, with_extreme(3e38)),
          lambda how: static(eager(Two), how, {"": MINMAX}), module="fc1"),
@@ -737,6 +804,14 @@ CASES = (
          lambda how: static(eager(TwoNorms), how, **CONV),
          lambda how: static(eager(TwoNormsTwoConvs), how, **CONV),
          module="conv", line="self.bn1(self.conv(x)) + self.bn2(self.conv(x))"),
+    Case("one conv, one norm, two calls", "double_fold", "error",
+         lambda how: static(eager(OneNormTwoCalls), how, **CONV),
+         lambda how: static(eager(OneNormTwoConvs), how, **CONV),
+         module="conv", line="self.bn1(self.conv(x)) + self.conv(x)"),
+    Case("norm without statistics", "norm_without_statistics", "error",
+         lambda how: static(eager(NoStatistics), how, **CONV),
+         lambda how: static(eager(BnBeforeRelu), how, **CONV),
+         module="bn", line="torch.relu(self.bn(self.conv(x)))"),
     Case("training mode, scripted", "scripted_in_training", "warning",
          lambda how: static(training(BnOnly), how, **CONV),
          lambda how: static(eager(BnOnly), how, **CONV), ("scripted",), "bn"),
@@ -845,6 +920,14 @@ CASES = (
     Case("kept method", "float_method", "warning",
          lambda how: static(eager(TwoMethods), how, preserved_attrs=["scores"]),
          lambda how: static(eager(TwoMethods), how), ("scripted",)),
+    Case("kept module", "unpacked_weight", "warning",
+         lambda how: static(eager(Two), how, preserved_attrs=["fc1"]),
+         lambda how: static(eager(Two), how), line="self.fc1(x)"),
+    Case("float64", "not_float32", "error",
+         lambda how: static(copy.deepcopy(eager(Two)).double(), how, data=DOUBLES),
+         lambda how: static(eager(Two), how), module="fc1"),
+    Case("quantized before", "already_quantized", "warning",
+         quantized_again, lambda how: static(eager(Two), how)),
     Case("bad name to preserve", "stage_failed", "error",
          lambda how: static(eager(TwoMethods), how, preserved_attrs=["nope"]),
          lambda how: static(eager(TwoMethods), how, preserved_attrs=["scores"]), ("scripted",)),

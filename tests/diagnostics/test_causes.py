@@ -26,6 +26,7 @@ from gallery import (
     PaddedInWords,
     Two,
     TwoMethods,
+    compiled,
     converted_only,
     dynamic,
     eager,
@@ -34,12 +35,14 @@ from gallery import (
 )
 from nets import NETS
 from runs import FBGEMM, recorded, session
+from torch.ao.quantization import default_dynamic_qconfig
 
 import jitq_explore as jq
 from jitq_explore.diagnostics.causes import Examiner, float_ops
 from jitq_explore.snapshots.endings import is_kernel
 from jitq_explore.snapshots.graph import Node
 
+DYNAMIC = {"": default_dynamic_qconfig}
 Make = Callable[[str], jq.Recording]
 ONE, OTHER = ("scripted",), ("traced",)
 
@@ -200,6 +203,28 @@ def test_the_nearest_rule_says_what_it_asked_for_in_vain():
     said = jq.explain(recording, relu).evidence
     assert "needs dequantize on input 0" in said
     assert "comes from aten::gelu" in said
+
+
+def test_the_nearest_rule_is_one_that_the_mode_has():
+    recording = dynamic(eager(Hardswish))
+    deep = jq.Session.dynamic(compiled(eager(AfterGelu), "scripted"), DYNAMIC, deep=True).run()
+    assert {rule.mode for rule in deep.rules} == {"static", "dynamic"}
+    for each in (recording, deep):
+        said = [jq.explain(each, node).evidence for node in float_ops(each)]
+        assert not any("quantized::add" in text or "_relu'" in text for text in said)
+
+
+def test_what_a_quantize_node_serves_is_told_through_what_turns_it_back():
+    recording = recorded("residual")
+    stage = recording["insert_quant_dequant"]
+    told = {
+        jq.explain(recording, node, stage.name).title
+        for node in stage.after.graph().nodes
+        if node.kind.startswith("aten::quantize")
+    }
+    assert any(text.startswith("the model's own 'stem.weight' gives real") for text in told)
+    assert any("turned back for aten::conv2d, aten::add; a later stage" in text for text in told)
+    assert not any("prim::" in text or "q_scale" in text for text in told)
 
 
 def test_the_digits_network_is_explained_throughout(demo):

@@ -18,7 +18,14 @@ from gallery import (
     Case,
     ConvBn,
     HugeWeight,
+    LinearNorm,
     LoudRow,
+    NormAndMore,
+    NormElsewhere,
+    OneNormTwoCalls,
+    OneNormTwoConvs,
+    OwnClass,
+    ReluBeforeBn,
     TransformerBlock,
     Transposed,
     Two,
@@ -32,6 +39,8 @@ from gallery import (
     line_text,
     not_begun,
     nothing,
+    on_device,
+    static,
     with_extreme,
 )
 from runs import calibrate
@@ -81,6 +90,8 @@ MEASURED: tuple[tuple[str, type, Options, type, Options], ...] = (
     ("lost rows", LoudRow, {"mode": "dynamic"},
      LoudRow, {"qconfig": {"": PER_ROW}, "mode": "dynamic"}),
     ("two norms", TwoNorms, {"data": IMAGES}, TwoNormsTwoConvs, {"data": IMAGES}),
+    ("two calls", OneNormTwoCalls, {"data": IMAGES}, OneNormTwoConvs, {"data": IMAGES}),
+    ("few values", Two, {"data": with_extreme(1e4)}, Two, {}),
     ("float16", HugeWeight, {"qconfig": HALF, "mode": "dynamic"},
      HugeWeight, {"qconfig": {"": default_dynamic_qconfig}, "mode": "dynamic"}),
 )  # fmt: skip
@@ -136,6 +147,128 @@ def test_the_norm_that_on_device_quantization_applies_twice_is_cured_by_folding_
     inner.bn = torch.nn.Identity()
     with torch.no_grad():
         assert error(fused) < error(net) / 10
+
+
+KEPT = (
+    ("goes to aten::add too", NormAndMore, IMAGES),
+    ("OwnConv and BatchNorm2d", OwnClass, IMAGES),
+    ("called by two methods", NormElsewhere, IMAGES),
+    ("Linear and BatchNorm1d", LinearNorm, ROWS),
+    ("this one takes aten::relu", ReluBeforeBn, IMAGES),
+)
+
+
+@pytest.mark.parametrize("how", BOTH)
+@pytest.mark.parametrize(("reason", "make", "data"), KEPT, ids=[each[0] for each in KEPT])
+def test_why_a_norm_is_not_folded(reason, make, data, how):
+    (found,) = jq.diagnose(static(eager(make), how, {"": MINMAX}, data)).of("norm_not_folded")
+    assert reason in found.why
+
+
+def test_a_kept_module_is_packed_at_every_call_and_runs():
+    session = jq.Session.static(
+        compiled(eager(Two), "scripted"), WHOLE, calibrate, [ROWS], preserved_attrs=["fc1"]
+    )
+    (found,) = jq.diagnose(session.run()).of("unpacked_weight")
+    assert "preserved_attrs=['fc1']" in found.remedy
+    assert session.module(*ROWS[0]).shape == (4, 4)
+
+
+def test_on_the_device_the_key_of_the_whole_model_is_the_one_to_give():
+    found = jq.diagnose(on_device(eager(Two), qconfig={"fc1": default_dynamic_qconfig}))
+    (floats,) = {
+        (each.why, each.remedy) for each in found.of("float_no_qconfig") if each.module == "fc1"
+    }
+    assert "the key '' alone" in floats[0]
+    assert floats[1] == "Give the key '' a QConfig."
+    assert not found.of("float_no_match")
+    assert all("gallery.py" in each.source for each in found.of("float_no_qconfig"))
+
+
+def test_a_pass_that_would_crash_is_told_with_its_remedy():
+    found = jq.diagnose(static(eager(WithSpare), "scripted")).of("stage_failed")
+    assert "was not run" in found[0].title
+    assert found[0].why.startswith("spare would be left without")
+    assert found[0].remedy.startswith("Pass {**qconfig_dict, 'spare': None}")
+
+
+class SpareNorm(torch.nn.Module):
+    """The norm that is not called shares the class of one that gets no observer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(6, 6)
+        self.norm, self.spare = torch.nn.BatchNorm1d(6), torch.nn.BatchNorm1d(6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(torch.relu(self.fc(x)))
+
+
+def test_a_shared_class_that_gets_no_observers_is_no_danger():
+    assert not jq.diagnose(not_begun(eager(SpareNorm), WHOLE)).of("shared_class")
+    assert not jq.diagnose(static(eager(SpareNorm))).of("shared_class")
+
+
+class Nested(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        y = self.fc(x)
+        return y, (self.fc(y), y)
+
+
+def test_tuples_in_tuples_are_one_finding():
+    assert len(jq.diagnose(static(eager(Nested))).of("tuple_output")) == 1
+
+
+class Exchanged(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.fc(x)
+        half = y.shape[1] // 2
+        return torch.cat([y[:, half:], y[:, :half]], 1)
+
+
+def test_reckoning_with_sizes_is_no_op_left_in_float():
+    found = jq.diagnose(static(eager(Exchanged), "traced"))
+    assert "floor_divide" not in found.text()
+
+
+def test_methods_that_the_model_keeps_to_itself_are_not_missed():
+    net = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU()).eval()
+    assert "__len__" in static(net).input.method_names
+    assert not jq.diagnose(static(net))
+
+
+def test_a_failed_branch_is_told_with_its_line():
+    net = eager(SometimesHalved)
+    (found,) = jq.diagnose(static(net, qconfig={**WHOLE, "side": None})).of("stage_failed")
+    assert found.module == "side"
+    assert line_text(found.source) == "if self.training:"
+    assert "branches for `if`" in found.evidence
+
+
+class Halved(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            return x * torch.rand(1)
+        return x
+
+
+class SometimesHalved(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = torch.nn.Linear(6, 6)
+        self.side = Halved()
+        self.fc2 = torch.nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.side(self.fc1(x)))
 
 
 CHANGES = ("shared class", "lost rows", "transposed, per channel", "observed layer norm")

@@ -12,6 +12,7 @@ from runs import FBGEMM, session
 
 import jitq_explore as jq
 from jitq_explore import demo
+from jitq_explore.snapshots.made_by import _places
 from jitq_explore.snapshots.recording import Recording
 
 NETS_AND_MODES = [
@@ -56,6 +57,32 @@ def test_in_the_digits_net():
 
 def test_in_the_18_layer_residual_net():
     assert unnamed(static(scripted_resnet(18), images(1)[0])) == []
+
+
+class Settled(torch.nn.Module):
+    """A setting decides on the branch: freezing drops the kernels of the other one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = torch.nn.Conv2d(3, 3, 1), torch.nn.Conv2d(3, 3, 1)
+        self.last = torch.nn.Conv2d(3, 2, 1)
+        self.plain = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.left(x)) if self.plain else self.right(x) + self.left(x)
+        return self.last(x)
+
+
+def test_where_a_branch_is_dropped():
+    model = torch.jit.script(Settled().eval())
+    assert unnamed(static(model, images(1)[0])) == []
+
+
+def test_what_is_left_takes_the_rule_that_all_its_possible_places_share():
+    made = [("conv", "a"), ("add", "b"), ("conv", "c"), ("conv", "c"), ("add", "d")]
+    assert list(_places(["conv", "add", "conv"], made)) == [{"a"}, {"b"}, {"c"}]
+    assert list(_places(["conv", "add"], made)) == [{"a", "c"}, {"b", "d"}]
+    assert list(_places(["mul"], made)) == []
 
 
 def test_the_rule_fits_the_op():
