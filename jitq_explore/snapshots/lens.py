@@ -280,6 +280,13 @@ class Side:
                     waiting.extend(self.graph.blocks[block].outputs)
         return frozenset(found)
 
+    def next_in_row(self, number: int) -> list[int]:
+        """The ops of the same label that take what an op makes."""
+        if number not in self.in_a_row:
+            return []
+        users = (user for value in self.results[number] for user, _ in self.uses.get(value, ()))
+        return [user for user in users if self.keys[user][0] == self.keys[number][0]]
+
     def ahead(self, number: int, hops: int, exactly: bool = False) -> int:
         """A hash of what an op's results go into, that many hops far; the op itself left out.
 

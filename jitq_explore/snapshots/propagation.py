@@ -19,39 +19,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from jitq_explore.snapshots.lens import DEEPEST, FAR, Key, Side, is_kernel
-
-_WIDEST = 64
-"""How many takers of one value are tried as partners of an op."""
-
-_LONGEST = 4
-"""How many ops in a row are tried as fused into one, or as removed."""
-
-_FURTHEST = FAR[-1] + 1
-"""Agreement that means: all that follows is the same."""
+from jitq_explore.snapshots.guesses import BEHIND, WIDEST, Guessing
+from jitq_explore.snapshots.lens import DEEPEST, Key, Side, is_kernel
 
 SAME = "the same op on the same values", 1.0
 AHEAD = "the same op on the same values, told from its like by what follows", 0.9
 ALIKE = "the same op on the same values, in order", 0.7
-REWIRED = "the same op in the same place, on other values", 0.8
-SWAPPED = "the same op on the same values in another order", 0.95
-REPLACED = "in the same place", 0.7
-BEHIND = "the same op behind what was removed", 0.9
-FUSED = "does the work of a chain", 0.7
 FEEDS = "the same op, feeding the same", 0.8
 INSTEAD = "in the same place, feeding the same", 0.6
 BY_WEIGHT = "the same op with the same attributes of the model", 0.6
 IN_ORDER = "the same op, in the order of the graph", 0.5
-
-
-@dataclass(slots=True)
-class _Guess:
-    """What may have happened to an op that has no partner on the same values."""
-
-    score: float
-    why: tuple[str, float] | None  # None: it was put in
-    chain: tuple[int, ...] = ()
-    value: str | None = None  # old value that an op put in hands on
 
 
 @dataclass(slots=True)
@@ -70,7 +47,7 @@ class Propagation:
     chains: dict[int, tuple[int, ...]] = field(default_factory=dict)
     value: dict[str, str] = field(init=False)  # new value -> old value
     block: dict[str, str] = field(init=False)  # new block -> old block
-    reach: int = DEEPEST  # how many hops ahead to look
+    guessing: Guessing = field(init=False)
     behind: dict[str, list[str]] = field(default_factory=dict)  # old value -> what was behind it
 
     def __post_init__(self) -> None:
@@ -79,6 +56,7 @@ class Propagation:
         inputs = self.new.graph.inputs, self.old.graph.inputs
         self.value = dict(zip(*inputs, strict=False))
         self.block = {"": ""}
+        self.guessing = Guessing(self.old, self.new, self.taken, self.value, self.block)
 
     def run(self) -> None:
         """Forwards, backwards for what is left, and forwards from what that found."""
@@ -149,7 +127,7 @@ class Propagation:
     def _beside(self, number: int) -> Iterator[int]:
         """New ops that take what this one takes, and nothing that is not understood yet."""
         for name in self.new.keys[number][2]:
-            for user, _ in self.new.uses[name][:_WIDEST]:
+            for user, _ in self.new.uses[name][:WIDEST]:
                 if user != number and all(s in self.value for s in self.new.keys[user][2]):
                     yield user
 
@@ -172,14 +150,28 @@ class Propagation:
         """Whether an op more or less in a row of equal labels would be a better explanation."""
         in_a_row = old in self.old.in_a_row or new in self.new.in_a_row
         return in_a_row and not (
-            self.old.exactly(old) == self.new.exactly(new)
-            and self.old.threads(old) == self.new.threads(new)
+            self._is_alike(old, new)
             and not (is_uneven and self.old.ahead(old, 2) != self.new.ahead(new, 2))
+            and not self._next_fits_better(old, new)
         )
+
+    def _next_fits_better(self, old: int, new: int) -> bool:
+        """Whether the next old op of the row is the same, and what follows from it, which is not
+        what follows from this one."""
+        ahead = self.new.ahead(new, 1)
+        return self.old.ahead(old, 1) != ahead and any(
+            self.old.ahead(following, 1) == ahead and self._is_alike(following, new)
+            for following in self.old.next_in_row(old)
+        )
+
+    def _is_alike(self, old: int, new: int) -> bool:
+        return self.old.exactly(old) == self.new.exactly(new) and self.old.threads(
+            old
+        ) == self.new.threads(new)
 
     def _explain(self, number: int) -> None:
         """Find out what happened to a new op that no old one takes the values of."""
-        best = self._best_guess(number)
+        best = self.guessing.best(number)
         if best.why is not None and best.score > 0:
             self.pair(best.chain[-1], number, best.why)
             if best.why is BEHIND:
@@ -195,144 +187,12 @@ class Propagation:
             # Whatever stands behind it takes, in effect, what it takes.
             self.value[self.new.results[number][0]] = handed
 
-    def _best_guess(self, number: int) -> _Guess:
-        """The first of the best; looking far ahead is dear, and done to part what is close."""
-        self.reach = DEEPEST
-        guesses = list(self._guesses(number))
-        if sum(guess.score >= DEEPEST for guess in guesses) > 1:
-            self.reach = FAR[-1]
-            guesses = list(self._guesses(number))
-        return max(guesses, key=lambda guess: guess.score, default=_Guess(0.0, None))
-
     def _note_gone(self, chain: tuple[int, ...]) -> None:
         """What took the results of these takes now what the first of them took."""
         for source in self.old.keys[chain[0]][2]:
             self.behind.setdefault(source, []).extend(
                 result for old in chain for result in self.old.results[old][:1]
             )
-
-    def _guesses(self, number: int) -> Iterator[_Guess]:
-        label, place, sources = self.new.keys[number]
-        block = self.block.get(place)
-        if block is None:
-            return
-        values = [self.value.get(name) for name in sources]
-        for value in dict.fromkeys(v for v in values if v is not None):
-            yield self._guess_put_in(number, value, block)
-            for old, _ in self._free_users(value, block):
-                yield self._guess_instead(number, old, values)
-                yield from self._guess_chains(number, label, block, (old,))
-
-    def _free_users(self, value: str, block: str) -> list[tuple[int, int]]:
-        users = self.old.uses.get(value, ())[:_WIDEST]
-        return [
-            use for use in users if self.taken[use[0]] < 0 and self.old.keys[use[0]][1] == block
-        ]
-
-    def _guess_put_in(self, number: int, value: str, block: str) -> _Guess:
-        """The op is new: what takes its result took the value itself before."""
-        free = self._free_users(value, block)
-        found: list[float] = []
-        for result in self.new.results[number][:1]:
-            for user, index in self.new.uses.get(result, ())[:_WIDEST]:
-                label = self.new.keys[user][0]
-                agreed = [
-                    _one_more(self._agree(old, user)) + self._likeness(old, user)
-                    for old, place in free
-                    if place == index and self.old.keys[old][0] == label
-                ]
-                found.append(max(agreed, default=0.0))
-            ends = self.old.ends.get(value, ())
-            found.extend(
-                _FURTHEST + 0.5 if end in ends else 0.0 for end in self.new.ends.get(result, ())
-            )
-        return _Guess(sum(found) / len(found) if found else 0.3, None, value=value)
-
-    def _guess_instead(self, number: int, old: int, values: list[str | None]) -> _Guess:
-        """The old op on the same value was replaced, or rewired."""
-        score = float(self._agree(old, number))
-        is_same = self.old.keys[old][0] == self.new.keys[number][0]
-        sources = list(self.old.keys[old][2])
-        if is_same and sources != values and sorted(sources) == sorted(map(str, values)):
-            return _Guess(2.0 * _FURTHEST, SWAPPED, (old,))
-        if not score:
-            return _Guess(0.4 if is_same else 0.0, REWIRED, (old,))
-        score += 0.2 * self._shared(old, values) + self._likeness(old, number)
-        return _Guess(score + 0.5 * is_same, REWIRED if is_same else REPLACED, (old,))
-
-    def _guess_chains(
-        self,
-        number: int,
-        label: str,
-        block: str,
-        chain: tuple[int, ...],
-    ) -> Iterator[_Guess]:
-        """The op stands behind old ones that were removed, or does the work of them all."""
-        last = chain[-1]
-        users = [
-            user for result in self.old.results[last] for user, _ in self._free_users(result, block)
-        ]
-        for user in dict.fromkeys(users):
-            longer = (*chain, user)
-            cost = 0.1 * len(chain)
-            ahead = self._agree(user, number)
-            if self.old.keys[user][0] == label:
-                score = ahead + self._likeness(user, number) + 0.6
-                yield _Guess(score - cost, BEHIND, longer)
-            elif ahead and len(users) == 1 and all(self.old.keys[k][0] != label for k in chain):
-                score = ahead + self._likeness(user, number) + self._is_named_after(longer, number)
-                yield _Guess(score - cost, FUSED, longer)
-            if len(longer) < _LONGEST and len(users) <= 2:
-                yield from self._guess_chains(number, label, block, longer)
-
-    def _is_named_after(self, chain: tuple[int, ...], number: int) -> bool:
-        """Whether the kind of a new op names all ops of a chain: "conv2d_relu" does."""
-        kind = self.new.ops[number].kind
-        return all(self.old.keys[old][0].rpartition("::")[2] in kind for old in chain)
-
-    def _agree(self, old: int, new: int) -> int:
-        """How many hops ahead of two ops the graphs are the same; `_FURTHEST` is all the way."""
-        if self.old.ahead(old, 1) != self.new.ahead(new, 1):
-            return 0
-        hops = 1
-        while hops < DEEPEST and self.old.ahead(old, hops + 1) == self.new.ahead(new, hops + 1):
-            hops += 1
-        if hops < DEEPEST:
-            return hops
-        if self.old.all_ahead[old] == self.new.all_ahead[new]:
-            return _FURTHEST
-        for far in FAR if self.reach > DEEPEST else ():
-            if self.old.ahead(old, far) != self.new.ahead(new, far):
-                break
-            hops = far
-        return hops
-
-    def _likeness(self, old: int, new: int) -> float:
-        """What attributes and fixed inputs add to an agreement, 0 to 1.6."""
-        hops = 0
-        while hops < DEEPEST and self.old.ahead(old, hops + 1, exactly=True) == self.new.ahead(
-            new, hops + 1, exactly=True
-        ):
-            hops += 1
-        is_same = self.old.keys[old][0] == self.new.keys[new][0]
-        exactly = self.old.exactly(old) == self.new.exactly(new) if is_same else hops > 0
-        likeness = 0.1 * hops + exactly
-        likeness += 0.05 * (self.old.threads(old) == self.new.threads(new))
-        return likeness + self._kinship(old, new)
-
-    def _kinship(self, old: int, new: int) -> float:
-        """What module paths and the model's attributes add or take away, -3 to 1.2."""
-        path = self.old.ops[old].module_path
-        near = 0.2 * (path != "" and path == self.new.ops[new].module_path)
-        mine, theirs = self.old.attributes(old), self.new.attributes(new)
-        if not mine or not theirs:
-            return near
-        return near - 3.0 if mine.isdisjoint(theirs) else near + 1.0
-
-    def _shared(self, old: int, values: list[str | None]) -> float:
-        """Which part of an old op's sources is among the values, 0 to 1."""
-        sources = self.old.keys[old][2]
-        return sum(source in values for source in sources) / max(len(sources), len(values))
 
     def backwards(self) -> bool:
         """Ops without a partner, from what they feed; whether any was found."""
@@ -351,7 +211,7 @@ class Propagation:
         label, place, sources = self.new.keys[number]
         candidates = set()
         for result in self.new.results[number]:
-            for user, index in self.new.uses.get(result, ())[:_WIDEST]:
+            for user, index in self.new.uses.get(result, ())[:WIDEST]:
                 partner = self.partner[user]
                 taken = self.old.keys[partner][2] if partner >= 0 else ()
                 if len(taken) != len(self.new.keys[user][2]):
@@ -428,11 +288,6 @@ def _exactly(*hops: int, far: bool = False, path: bool = False) -> Callable[[Sid
 
 def _roughly(hops: int) -> Callable[[Side, int], Hashable]:
     return lambda side, number: side.ahead(number, hops)
-
-
-def _one_more(hops: int) -> int:
-    """Agreement as seen from one op before."""
-    return hops + 1 if hops < DEEPEST else hops
 
 
 _LOOKS: tuple[tuple[tuple[str, float], Callable[[Side, int], Hashable]], ...] = (

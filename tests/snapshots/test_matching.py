@@ -177,6 +177,22 @@ def test_a_batch_norm_that_no_longer_stands_right_behind_its_layer_is_the_same_o
         assert not diff.removed
 
 
+def test_of_two_equal_ops_in_a_row_the_one_is_gone_whose_takers_moved():
+    before = graph("a = aten::mm(x)", "b = aten::mm(a)", "c = aten::sin(b)", "d = aten::add(c, a)")
+    after = graph("b = aten::mm(x)", "c = aten::sin(b)", "d = aten::add(c, x)")
+    diff = jq.diff_graphs(before, after)
+    assert ids(diff.removed) == ["n0"]
+    assert not diff.changed
+
+
+def test_an_op_replaced_in_front_of_a_fusion_is_not_fused():
+    lines = ("b = aten::sin(a)", "c = aten::mm(b)", "d = aten::add(c, a)")
+    before = graph("a = aten::add(x, y)", *lines, inputs="x y")
+    after = graph("a = aten::sub(x, y)", "c = my::sin_mm(a)", "d = aten::add(c, a)", inputs="x y")
+    found = [(ids(m.before), ids(m.after)) for m in jq.diff_graphs(before, after).changed]
+    assert sorted(found) == [(["n0"], ["n0"]), (["n1", "n2"], ["n1"])]
+
+
 def test_the_tenth_of_equal_blocks_is_not_the_eleventh():
     lines, value = [], "x"
     for k in range(20):

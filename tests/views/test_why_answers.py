@@ -29,7 +29,7 @@ def why(recording: jq.Recording, stage: str, kind: str) -> dict[str, str]:
     [
         ("transformer_block", "dce", "aten::softmax", "because", "no rule"),
         ("transformer_block", "dce", "quantized::linear", "is quantized", "aten::linear"),
-        ("transformer_block", "insert_observers", "jitq::observe", "because", "takes the value"),
+        ("transformer_block", "insert_observers", "jitq::observe", "because", "take the value"),
         ("functional", "dce", "aten::relu", "because", "was not fused"),
         ("loop", "dce", "aten::linear", "remedy", "Unroll the loop"),
         ("branch", "insert_quant_dequant", "prim::If", "warning", "decides by a value"),
