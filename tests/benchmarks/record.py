@@ -115,7 +115,7 @@ def measure_jitq_explore(net: str, how: str, batches: int) -> dict[str, float]:
     # torch's own work within a session: the stages themselves, and scripting the observers.
     spent: list[float] = []
     run_log._run = timed(run_log._run, spent)
-    session.script_qconfig_dict = timed(session.script_qconfig_dict, spent)
+    session.shared_script_qconfig_dict = timed(session.shared_script_qconfig_dict, spent)
     qconfig = {"": get_default_qconfig("fbgemm")}
     model, data = net_and_data(net, how, batches)
     # pandas is loaded by the first table; its import is no part of a recording.

@@ -33,6 +33,10 @@ def test_a_crash_is_the_last_records_error(net, turn):
     assert run.recording["fold_conv_bn"].error is None
     assert run.recording.error.message == str(caught.value)
     assert "remedy=True" in str(caught.value)
+
+
+@pytest.mark.parametrize("net", [NeverCalled, Attention])
+def test_the_remedy_gives_a_model_that_works(net):
     cured = static(net, remedy=True)
     cured.run()
     assert cured.recording.error is None
