@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from browser.lab import open_in_lab  # noqa: E402
+from playwright.sync_api import expect  # noqa: E402
 
 CELL = f"""
 import sys
@@ -25,7 +26,7 @@ run = session('residual')
 run.run()
 jq.explore(run, stage='insert_quant_dequant')
 """
-WIDTH, HEIGHT = 1200, 900
+WIDTH, HEIGHT = 1200, 1150
 
 
 def main() -> None:
@@ -55,6 +56,9 @@ def main() -> None:
             explorer.locator(".jitq-graph g.node").nth(3).click()
             explorer.evaluate("element => element.scrollIntoView()")
             page.wait_for_timeout(1500)
+            # Nothing is still asked for.
+            expect(explorer.locator(".jitq-waiting")).to_be_empty()
+            expect(explorer.locator("[aria-busy]")).to_have_count(0)
             box = explorer.bounding_box()
             assert box is not None
             clip = {"x": box["x"] - 4, "y": box["y"] - 4, "width": box["width"] + 8}
