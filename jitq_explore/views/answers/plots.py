@@ -151,24 +151,24 @@ def _plots() -> Mapping[str, Callable[[Recording, object, object], Plot]]:
 
     return {
         "histogram": _histogram,
-        "channels": about(plots.channels_plot),
-        "timeline": about(plots.timeline_plot),
-        "ranges": lambda recording, where, wish: plots.ranges_plot(
+        "channels": about(plots.plot_channels),
+        "timeline": about(plots.plot_timeline),
+        "ranges": lambda recording, where, wish: plots.plot_ranges(
             recording, width=_WIDE, heading=False
         ),
     }
 
 
 def _histogram(recording: Recording, where: object, wish: object) -> Plot:
-    from jitq_explore.views.plots import histogram_plot
+    from jitq_explore.views.plots import plot_histogram
 
     path = _path(recording, where)
     if wish is None:
-        return histogram_plot(recording, path, width=_NARROW, heading=False)
+        return plot_histogram(recording, path, width=_NARROW, heading=False)
     if not isinstance(wish, Mapping):
         raise AskError(f"wish must be an object, not {wish!r}")
     asked: dict[str, Any] = {**wish, "value": path}
-    return histogram_plot(recording, path, wished(recording, asked), width=_NARROW, heading=False)
+    return plot_histogram(recording, path, wished(recording, asked), width=_NARROW, heading=False)
 
 
 def _path(recording: Recording, where: object) -> str:

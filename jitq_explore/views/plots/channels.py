@@ -28,7 +28,7 @@ from jitq_explore.views.plots.symlog import symlog
 _PANEL = 160.0
 
 
-def channels_plot(
+def plot_channels(
     recording: Recording, where: str, *, width: float = WIDTH, heading: bool = True
 ) -> Plot:
     """The range of each channel of a weight, on a scale that is logarithmic but around 0.
@@ -36,7 +36,7 @@ def channels_plot(
     Marked are the channels that one scale for the whole weight would kill: all of their numbers are
     rounded to 0, or to at most 3 steps to either side of it. Where a value is quantized per tensor
     only the largest magnitude of each row is known, and drawn to both sides. `where`, `width` and
-    `heading` are as in `histogram_plot`. KeyError for an unknown value;
+    `heading` are as in `plot_histogram`. KeyError for an unknown value;
     `NothingToPlotError` for one without channels.
     """
     seen = find_observation(recording, where)

@@ -76,7 +76,7 @@ class _Clip:
         )
 
 
-def histogram_plot(
+def plot_histogram(
     recording: Recording,
     where: str,
     what_if: WhatIf | None = None,

@@ -75,7 +75,7 @@ class _Column:
     unseen: int
 
 
-def ranges_plot(recording: Recording, *, width: float = WIDTH, heading: bool = True) -> Plot:
+def plot_ranges(recording: Recording, *, width: float = WIDTH, heading: bool = True) -> Plot:
     """What each observed value ranges over, from the first op of the network to the last.
 
     A bar is what was seen, the line behind it what can be represented: a bar that reaches beyond

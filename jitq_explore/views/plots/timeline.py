@@ -32,14 +32,14 @@ _LEAST = 1e-4
 """The smallest move that is drawn, as a share of the range."""
 
 
-def timeline_plot(
+def plot_timeline(
     recording: Recording, where: str, *, width: float = WIDTH, heading: bool = True
 ) -> Plot:
     """A value's range after each batch, which batch moved it most, and when it had converged.
 
     Above the range, with the ends of each batch as dots where they were kept
     (`Session.static(…, histograms=True)`); below by how much each batch moved it, in percent of the
-    last range. `where`, `width` and `heading` are as in `histogram_plot`. KeyError for an unknown
+    last range. `where`, `width` and `heading` are as in `plot_histogram`. KeyError for an unknown
     value; `NothingToPlotError` where no timeline was kept, or of a single batch.
     """
     seen = find_observation(recording, where)
