@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 
 from jitq_explore.snapshots.graph import Graph
 from jitq_explore.snapshots.recording import MODES, Recording, Snapshot, StageRecord
@@ -34,23 +36,46 @@ def problems(recording: Recording) -> Iterator[str]:
 def graph_problems(graph: Graph) -> Iterator[str]:
     """One sentence for everything that is inconsistent within a graph.
 
-    Every name is that of a known value, made once and before it is used; every node stands in a
-    block that a node before it has, and every block belongs to the node that lists it.
+    Every name is that of a known value, made once; no value takes itself to be made; every node
+    stands in a block that a node before it has, and every block belongs to the node that lists it.
+    A value may be measured before it is made, even for its own making: torch's dynamic passes leave
+    such graphs behind an If.
     """
     yield from _block_problems(graph)
     made: set[str] = set()
+    early: dict[str, str] = {}
     yield from _making(graph.inputs, "the graph", graph, made)
     for node in graph.nodes:
-        for name in node.inputs:
-            if name not in made:
-                yield f"node {node.id!r} takes %{name}, which nothing before it makes"
+        early.update((name, node.id) for name in node.inputs if name not in made)
         yield from _making(node.outputs, f"node {node.id!r}", graph, made)
         for block in filter(None, map(graph.blocks.get, node.blocks)):
             yield from _making(block.inputs, f"block {block.id!r}", graph, made)
+    for name, taker in early.items():
+        if name not in made:
+            yield f"node {taker!r} takes %{name}, which nothing makes"
+    if early and _has_cycle(graph):
+        yield "values are made from themselves"
     for outputs in (graph.outputs, *(block.outputs for block in graph.blocks.values())):
         for name in outputs:
             if name not in made:
                 yield f"%{name} is returned, and nothing makes it"
+
+
+_MEASURES = "aten::_choose_qparams_per_tensor"
+
+
+def _has_cycle(graph: Graph) -> bool:
+    """Whether a value is needed to make it; what blocks return is what their node makes."""
+    needs = TopologicalSorter[str]()
+    for node in (node for node in graph.nodes if node.kind != _MEASURES):
+        returned = [graph.blocks[block].outputs for block in node.blocks if block in graph.blocks]
+        for name in node.outputs:
+            needs.add(name, *node.inputs, *chain.from_iterable(returned))
+    try:
+        needs.prepare()
+    except CycleError:
+        return True
+    return False
 
 
 def _making(names: Iterable[str], maker: str, graph: Graph, made: set[str]) -> Iterator[str]:

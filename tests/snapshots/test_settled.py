@@ -69,7 +69,7 @@ class Normed(nn.Module):
         return self.norm(x + self.second(x) + self.first(x))
 
 
-def test_a_graph_that_torch_left_broken_is_shown():
+def test_a_graph_that_torch_left_broken_is_shown_and_saved(tmp_path):
     net = nn.Sequential(Normed(True), Normed(True), Normed(True)).eval()
     session = jq.Session.dynamic(torch.jit.script(net), {"": default_dynamic_qconfig})
     record = session.run(until="insert_quant_dequant")["insert_quant_dequant"]
@@ -82,3 +82,5 @@ def test_a_graph_that_torch_left_broken_is_shown():
     assert early <= made
     assert record.changed
     assert jq.diff(session.recording, "insert_observers", "insert_quant_dequant").added
+    path = jq.save(session.recording, tmp_path / "run.jitq")
+    assert jq.load(path) == session.recording
