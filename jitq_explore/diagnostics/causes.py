@@ -7,6 +7,7 @@ from functools import cached_property
 
 from jitq_explore.diagnostics.nearest import nearest_rule
 from jitq_explore.diagnostics.op_kinds import (
+    COMPUTE_NOTHING,
     FOLLOWS_INPUTS,
     ON_QUANTIZED,
     has_rule,
@@ -149,6 +150,7 @@ class Examiner:
         yield self._of_inputs(node)
         yield self._of_its_module(node)
         yield self._of_the_fusion()
+        yield self._of_what_stands_between(node)
         yield Reason(
             "no_match",
             f"{node.kind} has a rule, and none of its patterns fits here; "
@@ -336,6 +338,27 @@ class Examiner:
                 f"{maker.kind}, which is float",
                 "Quantize the op that makes it.",
                 node=maker.id,
+            )
+        return None
+
+    def _of_what_stands_between(self, node: Node) -> Reason | None:
+        """An op that torch observes through, as if it ran on quantized values, and does not let
+        run on them: what takes its result then has no dequantize before it."""
+        for place, name in self._operands(node):
+            maker, _ = self._maker(name)
+            if maker is None or maker.kind not in COMPUTE_NOTHING or not maker.inputs:
+                continue
+            if self._maker_role(maker.inputs[0]) != "dequantize":
+                continue
+            plain = maker.kind.removesuffix("_")
+            has_twin = plain != maker.kind and plain in ON_QUANTIZED
+            return Reason(
+                "between",
+                f"its kernel needs a dequantize on input {place}; that comes from {maker.kind}, "
+                "behind the dequantize: torch observes through it, and does not move it",
+                f"Use {plain} (inplace=False), which runs on quantized values."
+                if has_twin
+                else "Leave it out of the model that is quantized, or move it behind.",
             )
         return None
 

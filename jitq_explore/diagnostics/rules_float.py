@@ -18,7 +18,7 @@ from jitq_explore.snapshots.quant_node import role_of
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.source import is_library
 
-_UNEXPECTED = frozenset({"in_loop", "in_fork", "in_function", "no_match"})
+_UNEXPECTED = frozenset({"in_loop", "in_fork", "in_function", "between", "no_match"})
 """Causes for which an op that has a kernel stays float though a QConfig is meant for it."""
 
 _SAID_ELSEWHERE = frozenset({"not_prepared", "failed", "not_yet", "debug", "training"})

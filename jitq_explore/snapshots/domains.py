@@ -78,9 +78,11 @@ def _taken_in(
 def _made(graph: Graph, node: Node, known: Mapping[str, Domain]) -> dict[str, Domain]:
     domain = _domain_made(node, [known.get(name, Domain.OTHER) for name in node.inputs])
     made = {}
-    for name in node.outputs:
+    for position, name in enumerate(node.outputs):
         by_type = _by_type(graph.values[name].type)
-        made[name] = domain if by_type is Domain.FLOAT else by_type
+        # Behind the weight comes the bias, which is not quantized.
+        is_bias = position > 0 and node.kind.endswith("_unpack")
+        made[name] = domain if by_type is Domain.FLOAT and not is_bias else by_type
         if "[]" in graph.values[name].type or graph.values[name].type.startswith("("):
             made[name] = domain
     return made

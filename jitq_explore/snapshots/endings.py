@@ -145,7 +145,7 @@ class _Ender:
                     "folded", f"into the packed attribute {packed} of {heir.after.kind}",
                     heir.match.after,
                 )  # fmt: skip
-        folded = self._folded_with()
+        folded = self._folded_with() or self._unpacked_again()
         if folded is not None:
             return folded
         value = self._value()
@@ -197,6 +197,17 @@ class _Ender:
             state = _state(self.snapshot_after, names) if names else None
             if names and state is not None and state.kind == "packed":
                 return ".".join(names)
+        return None
+
+    def _unpacked_again(self) -> Ending | None:
+        """Into a packed weight that is unpacked for a float op, as no kernel came in its place."""
+        for heir in self.heirs:
+            makers = map(self.diff.after.producers.get, heir.after.inputs)
+            for maker in makers:
+                packed = self._packed_attribute(maker) if maker and _unpacks(maker) else None
+                if maker is not None and packed is not None:
+                    text = f"into the packed attribute {packed}, which {maker.kind} unpacks again"
+                    return Ending("folded", text, (maker,))
         return None
 
     def _value(self) -> Attribute:
@@ -282,6 +293,10 @@ def is_kernel(node: Node) -> bool:
     """Whether a node computes on quantized values; packing a weight computes nothing."""
     packs = node.kind.endswith(("_prepack", "_unpack"))
     return node.kind.startswith("quantized::") and not packs
+
+
+def _unpacks(node: Node) -> bool:
+    return node.kind.startswith("quantized::") and node.kind.endswith("_unpack")
 
 
 def _state(snapshot: Snapshot, names: tuple[str, ...]) -> AttributeState | None:

@@ -128,6 +128,17 @@ class Two(nn.Module):
         return self.fc2(torch.relu(self.fc1(x)))
 
 
+class Dropped(Two):
+    """With a dropout that is nothing in eval mode, and in place."""
+
+    def __init__(self, inplace: bool = True) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(inplace=inplace)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.dropout(torch.relu(self.fc1(x))))
+
+
 class WithSpare(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from gallery import (
     AfterGelu,
     AfterHardswish,
     Alpha,
+    Dropped,
     Forked,
     Gelu,
     Hardswish,
@@ -73,6 +74,8 @@ CAUSES: tuple[tuple[str, str, Make, Make, tuple[str, ...]], ...] = (
     ("not_prepared", "aten::linear", converted_only, lambda how: prepared(how, 1), BOTH),
     ("debug", "aten::linear", lambda how: static(eager(Two), how, debug=True),
      lambda how: static(eager(Two), how), BOTH),
+    ("between", "aten::linear", lambda how: static(eager(Dropped), how),
+     lambda how: static(eager(lambda: Dropped(inplace=False)), how), ONE),
     ("failed", "aten::linear", lambda how: static(eager(Two), how, run=_fails),
      lambda how: static(eager(Two), how), BOTH),
 )  # fmt: skip
@@ -232,3 +235,11 @@ def test_the_digits_network_is_explained_throughout(demo):
     assert all(cause and cause != "no_match" for _, cause in roots(recording))
     told = [jq.explain(recording, node) for node in recording.last.graph().nodes]
     assert sum(each.verdict == "quantized" for each in told) > 4
+
+
+def test_a_weight_packed_for_no_kernel_says_so():
+    table = jq.lineage_table(static(eager(Dropped)))
+    (row,) = table[(table.module == "fc2") & (table.role == "weight")].itertuples()
+    assert row.fate.startswith("folded into the packed attribute ")
+    assert row.fate.endswith("which quantized::linear_unpack unpacks again")
+    assert not row.kernel
