@@ -53,7 +53,7 @@ def graph_problems(graph: Graph) -> Iterator[str]:
     for name, taker in early.items():
         if name not in made:
             yield f"node {taker!r} takes %{name}, which nothing makes"
-    if early and _has_cycle(graph):
+    if (early or graph.blocks) and _has_cycle(graph):
         yield "values are made from themselves"
     for outputs in (graph.outputs, *(block.outputs for block in graph.blocks.values())):
         for name in outputs:

@@ -397,6 +397,8 @@ def contradictions() -> Iterator[tuple[Recording, str]]:
     yield replace(typical(), mode="magic"), "unknown mode 'magic'"
     yield node(inputs=("q",)), "node 'n1' takes %q, which nothing makes"
     yield node(inputs=("z",)), "values are made from themselves"
+    own = {**branch().blocks, "b1": replace(branch().blocks["b1"], outputs=("y",))}
+    yield one_graph(blocks=own), "values are made from themselves"
     yield node(outputs=("q",)), "'n1' makes %q, which is not among the values"
     yield node(outputs=("y",)), "'n1' makes %y, which is made before"
     yield node(block="b9"), "'n1' stands in block 'b9', which no node before it has"
