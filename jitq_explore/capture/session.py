@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.ao.quantization.quant_type import QuantType
 from torch.jit import ScriptModule
 
 from jitq_explore.capture import stages as passes
@@ -17,24 +16,19 @@ from jitq_explore.capture.calibration import GOES_ON, Calibration, batches_seen
 from jitq_explore.capture.collect import Collector
 from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.guard import remedied
-from jitq_explore.capture.hush import kept_warnings
 from jitq_explore.capture.interpret import LiveModel, Program
 from jitq_explore.capture.isolation import SECONDS, Isolation
 from jitq_explore.capture.jit_log import LOG_BYTES, Listener, left_by
+from jitq_explore.capture.plan import Plan, independent_copy, scripted_options
 from jitq_explore.capture.qconfig_changes import changed, with_observers
 from jitq_explore.capture.qconfigs import (
-    check_forward_method,
-    check_is_script_module,
-    check_keys,
     checked_calibration,
     levels_to_caller,
-    shared_script_qconfig_dict,
-    warn_of_unknown_keys,
 )
 from jitq_explore.capture.rehearsal import rehearse_weights
 from jitq_explore.capture.replay import Call, calls_made
 from jitq_explore.capture.run_log import RunLog, Watched, new_recording
-from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Options, Stage
+from jitq_explore.capture.stages import CALIBRATE, ON_DEVICE_RUN, Stage
 from jitq_explore.capture.take import SnapshotTaker
 from jitq_explore.capture.torch_types import unwrapped, wrap
 from jitq_explore.capture.torch_version import require_supported_torch
@@ -45,38 +39,6 @@ from jitq_explore.snapshots.numerics import Comparison
 from jitq_explore.snapshots.observations import observations
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import INPUT, Recording, Snapshot, StageRecord
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a run was asked to do; enough to start it again."""
-
-    mode: str
-    qconfig_dict: Mapping[str, Any]
-    run_fn: Callable[..., object] | None = None
-    run_args: Sequence[Any] = ()
-    debug: bool = False
-    preserved_attrs: Sequence[str] | None = None
-    method_name: str = "forward"
-    inputs: tuple[Any, ...] | None = None
-    engine: str | None = None
-    progress: bool = True
-    histograms: bool = False
-    deep: bool = False
-    log_bytes: int = LOG_BYTES
-    remedy: bool = False
-    isolate: bool | float = False
-
-    @property
-    def quant_type(self) -> QuantType:
-        return QuantType.STATIC if self.mode == "static" else QuantType.DYNAMIC
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        return passes.planned_stages(
-            self.mode, debug=self.debug, on_device_run=self.inputs is not None
-        )
-
 
 KEPT_LIVE = ("fold_conv_bn", "insert_quant_dequant")
 """Stages after which the numbers can differ and whose model no later stage has: kept, so that
@@ -92,14 +54,14 @@ class Session:
     It may be run in any thread, by one at a time; whoever else tries meanwhile gets a RuntimeError.
     """
 
-    def __init__(self, model: ScriptModule, plan: _Plan) -> None:
+    def __init__(self, model: ScriptModule, plan: Plan) -> None:
         require_supported_torch()
         self._plan = plan
         self._turn = Turn()
         self._calibration: Calibration | None = None
         self._warnings: list[str] = []
-        self._options = _options(model, plan, self._warnings)
-        self._float = _independent_copy(model)
+        self._options = scripted_options(model, plan, self._warnings)
+        self._float = independent_copy(model)
         seconds = SECONDS if plan.isolate is True else float(plan.isolate)
         self._isolation = Isolation(seconds, self._turn.raise_if_stopped) if plan.isolate else None
         self._start()
@@ -157,7 +119,7 @@ class Session:
         run_fn, run_args = checked_calibration(run_fn, run_args)
         return cls(
             model,
-            _Plan(
+            Plan(
                 "static", qconfig_dict, run_fn, run_args, debug, preserved_attrs,
                 engine=engine, progress=progress, histograms=histograms,
                 deep=deep, log_bytes=log_bytes, remedy=remedy, isolate=isolate,
@@ -182,7 +144,7 @@ class Session:
 
         The parameters and errors are those of `static`.
         """
-        plan = _Plan(
+        plan = Plan(
             "dynamic", qconfig_dict, debug=debug, preserved_attrs=preserved_attrs, engine=engine,
             deep=deep, log_bytes=log_bytes,
             remedy=remedy, isolate=isolate,
@@ -215,7 +177,7 @@ class Session:
                 "inputs must be a tensor or a tuple of the method's arguments, in order; got a dict"
             )
         arguments = (inputs,) if isinstance(inputs, torch.Tensor) else inputs
-        plan = _Plan(
+        plan = Plan(
             "on_device",
             qconfig_dict,
             debug=debug,
@@ -246,7 +208,7 @@ class Session:
         goes back to the float model, which must stay as it is."""
         module = self._module
         if module is self._float:
-            module = _independent_copy(module)
+            module = independent_copy(module)
         return module if isinstance(module, ScriptModule) else wrap(module._c)
 
     @property
@@ -407,7 +369,7 @@ class Session:
 
     def float_model(self) -> ScriptModule:
         """A copy of the model as it was given."""
-        return wrap(_independent_copy(self._float)._c)
+        return wrap(independent_copy(self._float)._c)
 
     def calibration_calls(self) -> tuple[Call, ...]:
         """The calls that the calibration function makes of the float model; none in a dynamic run.
@@ -475,7 +437,7 @@ class Session:
         plan = self._plan
         self._calibration = None
         # The on-device passes inline the module they are given: it must not be the one kept.
-        self._module = _independent_copy(self._float) if plan.mode == "on_device" else self._float
+        self._module = independent_copy(self._float) if plan.mode == "on_device" else self._float
         taker = SnapshotTaker(plan.method_name)
         with engine_in_force(plan.engine):
             recording = new_recording(
@@ -593,31 +555,3 @@ class Session:
                 getattr(module, called)(*arguments)
 
         self._log.watch(name, run, lambda _, before: self._log.taker.take(module))
-
-
-def _options(model: ScriptModule, plan: _Plan, messages: list[str]) -> Options:
-    """Check what was given, in torch's order and with torch's errors, and script the qconfigs."""
-    check_is_script_module(model)
-    if plan.mode != "on_device":
-        check_forward_method(model)
-    check_keys(plan.qconfig_dict)
-    with kept_warnings(messages):
-        scripted = shared_script_qconfig_dict(plan.qconfig_dict)
-    messages += warn_of_unknown_keys(model, plan.qconfig_dict)
-    return Options(
-        qconfigs=scripted,
-        quant_type=plan.quant_type,
-        debug=plan.debug,
-        preserved_attrs=plan.preserved_attrs,
-        method_name=plan.method_name,
-        separate=True,
-    )
-
-
-def _independent_copy(model: ScriptModule) -> ScriptModule:
-    """A copy with classes, graphs and tensors of its own (a deepcopy shares class and graphs).
-
-    Not wrapped: the passes and the snapshots need no more.
-    """
-    clone = torch._C._hack_do_not_use_clone_module_with_class  # type: ignore[attr-defined]
-    return unwrapped(clone(model._c, [], []))

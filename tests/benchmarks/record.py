@@ -110,12 +110,12 @@ def measure_jitq_explore(net: str, how: str, batches: int) -> dict[str, float]:
     from torch.ao.quantization import get_default_qconfig
 
     import jitq_explore as jq
-    from jitq_explore.capture import run_log, session
+    from jitq_explore.capture import plan, run_log
 
     # torch's own work within a session: the stages themselves, and scripting the observers.
     spent: list[float] = []
     run_log._run = timed(run_log._run, spent)
-    session.shared_script_qconfig_dict = timed(session.shared_script_qconfig_dict, spent)
+    plan.shared_script_qconfig_dict = timed(plan.shared_script_qconfig_dict, spent)
     qconfig = {"": get_default_qconfig("fbgemm")}
     model, data = net_and_data(net, how, batches)
     # pandas is loaded by the first table; its import is no part of a recording.
