@@ -20,12 +20,18 @@ _GENERIC = re.compile(r"\bt(\[\])?\b|\bDict\(")
 """In a schema: a type variable, or a dict, which cannot be handed over without the exact type."""
 
 
+_CHANGED = re.compile(r"(\[\]|Dict\([^)]*\))\(a!\)")
+"""In a schema: a list or dict that is changed in place."""
+
+
 def op_of(kind: str, node: CppNode) -> Op:
     """What a node computes: an own function, a registered operator, else a graph of that node."""
     own = _OWN.get(kind)
     if own is not None:
         return own
     schema = node.schema()
+    if kind in _ON_COLLECTIONS and _CHANGED.search(schema):
+        return _ON_COLLECTIONS[kind]
     if schema.startswith("(") or _GENERIC.search(schema):  # "(no schema)", or not for Python
         return _graph_of(node)
     return _registered(schema, node.outputsSize())
@@ -124,3 +130,16 @@ _OWN: Mapping[str, Op] = MappingProxyType(
     }
 )
 """The kinds that torch's interpreter handles itself, or that work on a list or dict in place."""
+
+_ON_COLLECTIONS: Mapping[str, Op] = MappingProxyType(
+    {
+        "aten::sort": _changing(lambda items, *reverse: items.sort(reverse=any(reverse))),
+        "aten::add_": _changing(lambda items, more: items.extend(more)),
+        "aten::mul_": _changing(operator.imul),
+        "aten::remove": _changing(lambda items, item: items.remove(item)),
+        "aten::update": _changing(lambda items, more: items.update(more)),
+        "aten::popitem": lambda inputs: (inputs[0].popitem(),),
+        "aten::setdefault": lambda inputs: (inputs[0].setdefault(*inputs[1:]),),
+    }
+)
+"""The same for kinds that tensors have, too."""

@@ -72,6 +72,31 @@ def test_neither_model_nor_inputs_change():
     assert torch.equal(given, torch.tensor([-1.0, 2.0]))
 
 
+class Collections(torch.nn.Module):
+    """Ops on lists and dicts whose types torch does not take from Python."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: dict[str, torch.Tensor] = {"a": x, "b": x + 1}
+        found.update({"c": found.setdefault("d", x * 3)})
+        sizes = [2, 0, 7]
+        sizes.remove(7)
+        sizes += [1]
+        sizes.sort()
+        total = x * sizes[-1]
+        for name in found.keys():  # noqa: SIM118
+            total = total + found[name]
+        if "a" in found:
+            total = total * len(sizes[:2])
+        return total + sizes.index(2)
+
+
+def test_lists_and_dicts_are_gone_through_as_torch_does():
+    run = jq.Session.dynamic(torch.jit.script(Collections().eval()), {"": None})
+    x = torch.tensor([-1.0, 2.0])
+    (mine,) = tensors(Program(run.live("input")).outputs((x,)))
+    assert torch.equal(mine, run.module(x))
+
+
 def test_values_are_dropped_after_their_last_use():
     program = Program(session("residual").live("input"))
     run = program.run(NETS["residual"].inputs()[0])

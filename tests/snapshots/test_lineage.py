@@ -239,3 +239,15 @@ def test_what_there_is_not():
         jq.lineage(recording, "n0", "dce", method="backward")
     with pytest.raises(KeyError, match="is an input of the model: no node makes it"):
         source_of(recording, "input", "x.1")
+
+
+def test_an_input_of_the_model_has_a_life_too():
+    recording = recorded("residual")
+    life = jq.lineage(recording, recording.input.graph().inputs[1], "input")
+    assert life.alive
+    happened = [(step.stage, step.what) for step in life.steps if step.what != "survived"]
+    assert happened == [
+        ("input", "given"),
+        ("insert_observers", "observed"),
+        ("insert_quant_dequant", "quantized"),
+    ]
