@@ -8,6 +8,7 @@ serve one are copies (1 to n), one that serves several is pooled (n to 1).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -91,6 +92,13 @@ class Sharing:
         if not before.block and not after.block:
             return True
         return self._home_before(before.block) == self._home_after(after.block)
+
+    def _take_fitting(self, befores: list[Node], after: Node) -> Node | None:
+        """Take the first out of the list that is housed like the node."""
+        for k, before in enumerate(befores):
+            if self._are_housed_alike(before, after):
+                return befores.pop(k)
+        return None
 
     def _pair_stars(
         self,
@@ -198,9 +206,8 @@ class Sharing:
         for node in left:
             stand = self._stand(self.new, node)
             others = on.get((node.kind, stand), []) if stand is not None else []
-            fitting = next((o for o in others if self._are_housed_alike(o, node)), None)
+            fitting = self._take_fitting(others, node)
             if fitting is not None:
-                others.remove(fitting)
                 self.add([fitting], [node], "stands on the same value", 0.8)
 
     def _stand(self, side: Side, node: Node) -> Hashable:
@@ -235,9 +242,8 @@ class Sharing:
         for node in afters if alike else ():
             key = look(self.new, node, self._stand(self.new, node))
             others = alike.get(key, []) if node.id not in self.old_of else []
-            fitting = next((o for o in others if self._are_housed_alike(o, node)), None)
+            fitting = self._take_fitting(others, node)
             if fitting is not None:
-                others.remove(fitting)
                 self.add([fitting], [node], "the same branches", 0.6)
 
     def _pair_branches(self, before: Node, after: Node) -> None:
@@ -364,19 +370,18 @@ class Sharing:
     def _pair_equal(
         self, befores: list[Node], afters: list[Node], path: Callable[[Node], str]
     ) -> None:
-        alike: dict[Hashable, list[Node]] = {}
-        for node in befores:
+        afters = [node for node in afters if node.id not in self.old_of]
+        alike: dict[Hashable, deque[Node]] = {}
+        for node in befores if afters else ():
             if node.id not in self.new_of:
-                key = self.old.literal(node.outputs[0]), path(node)
-                alike.setdefault(key, []).append(node)
+                home = self._home_before(node.block)
+                key = self.old.literal(node.outputs[0]), path(node), home
+                alike.setdefault(key, deque()).append(node)
         for node in afters if alike else ():
-            if node.id in self.old_of:
-                continue
-            others = alike.get((self.new.literal(node.outputs[0]), path(node)), [])
-            fitting = next((o for o in others if self._are_housed_alike(o, node)), None)
-            if fitting is not None:
-                others.remove(fitting)
-                self.add([fitting], [node], "the same constant or attribute", 0.7)
+            home = self._home_after(node.block)
+            others = alike.get((self.new.literal(node.outputs[0]), path(node), home))
+            if others:
+                self.add([others.popleft()], [node], "the same constant or attribute", 0.7)
 
     def _serves(self, side: Side, node: Node, paired: dict[str, str]) -> bool:
         """Whether a node serves one that has a partner, or none at all.
