@@ -119,11 +119,16 @@ class Program:
     @cached_property
     def own_results(self) -> Mapping[str, frozenset[str]]:
         """Block -> what it hands on that a run of it has made."""
-        own: dict[str, set[str]] = {block.id: set(block.inputs) for block in self.blocks}
-        for node in self.graph.nodes:
-            if node.block:
-                own[node.block].update(set(node.outputs) - self.known.keys())
-        return {block.id: frozenset(own[block.id]) & set(block.outputs) for block in self.blocks}
+        homes = {name: node.block for name, node in self.graph.producers.items()}
+        return {
+            block.id: frozenset(
+                name
+                for name in block.outputs
+                if name not in self.known
+                if name in block.inputs or homes.get(name) == block.id
+            )
+            for block in self.blocks
+        }
 
     @property
     def blocks(self) -> Collection[Block]:
