@@ -187,6 +187,22 @@ def test_the_guilty_op_is_ranked_first(plant):
     assert (first.saturated > 0.05) == (plant is saturating)
 
 
+def test_an_op_whose_inputs_have_lost_their_channels_is_not_blamed():
+    """What is left of its values is small, and its rounding large beside that."""
+    layers: list[nn.Module] = []
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for inputs, outputs in ((3, 8), (8, 12), (12, 16)):
+            layers += nn.Conv2d(inputs, outputs, 3), nn.BatchNorm2d(outputs), nn.ReLU()
+        model, data = nn.Sequential(*layers).eval(), [(torch.randn(8, 3, 16, 16),)]
+    with torch.no_grad():
+        layers[0].weight[3] *= 300
+        layers[3].weight[:, 3] /= 300
+    run = session(model, data, HISTOGRAM)
+    run.run()
+    assert jq.compare(run, data).rank()[0].module == "0"
+
+
 def test_the_timeline_names_the_batch():
     table = jq.calibration_table(planted(spoilt_batch)[0].recording)
     spoilt = table[(table.role == "activation") & (table.moved_percent > 50)]

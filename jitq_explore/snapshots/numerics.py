@@ -24,8 +24,8 @@ class ErrorRow:
     in the model as given (no node for an input) and `float_kinds` the ops there that it stands for.
 
     `sqnr` is the whole error, made up of two. Let r be what the float ops make of the inputs that
-    the op has *after the stage*: `own_sqnr` sets y against r (the error made here), and
-    `inherited_sqnr` sets r against x (what came with the inputs). NaN where r cannot be computed.
+    the op has *after the stage*: `own_sqnr` is about y − r (the error made here), `inherited_sqnr`
+    about r − x (what came with the inputs), both set against x; NaN where r cannot be computed.
     `own_channel_sqnr` is `own_sqnr` of each channel, averaged (each from 0 to 100 dB): one loud
     channel cannot hide that all others are lost. `saturated` is the share of elements of r beyond
     what the quantized type can hold by more than half a step, NaN where the value is not quantized.
