@@ -76,15 +76,15 @@ def _squares_of(tensor: Tensor, axis: int) -> NDArray[np.float64]:
     # In numpy, which takes a third of torch's time, and for what is small a tenth.
     if tensor.dim() < 2 or not tensor.numel():
         flat = tensor.reshape(1, -1).numpy()
-        return np.vecdot(flat, flat).astype(np.float64)
-    if axis == -1:
+        squares = np.vecdot(flat, flat)
+    elif axis == -1:
         # Down columns torch is the quicker one.
-        squares = torch.square(tensor).reshape(-1, tensor.shape[-1]).sum(0)
-        return squares.numpy().astype(np.float64)
-    # First over what lies side by side in memory.
-    rows = tensor.reshape(len(tensor), tensor.shape[axis], -1).numpy()
-    found: NDArray[np.float64] = np.vecdot(rows, rows).sum(axis=0, dtype=np.float64)
-    return found
+        squares = torch.square(tensor).reshape(-1, tensor.shape[-1]).sum(0).numpy()
+    else:
+        # First over what lies side by side in memory.
+        rows = tensor.reshape(len(tensor), tensor.shape[axis], -1).numpy()
+        squares = np.vecdot(rows, rows).sum(axis=0, dtype=np.float64)
+    return np.asarray(squares, dtype=np.float64)
 
 
 @dataclass
