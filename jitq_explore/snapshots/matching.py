@@ -24,6 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jitq_explore.snapshots.graph import Graph, Node
+from jitq_explore.snapshots.ledger import Ledger
 from jitq_explore.snapshots.lens import Side as Side
 from jitq_explore.snapshots.lens import is_kernel
 from jitq_explore.snapshots.norms import lone_norms, stand_in
@@ -51,14 +52,14 @@ def match_nodes(before: Graph, after: Graph) -> tuple[Pair, ...]:
     propagation = Propagation(old, new)
     propagation.run()
     groups = _groups_of_ops(propagation)
-    sharing = Sharing(old, new, [(olds, news) for olds, news, _ in groups], propagation.value)
-    shared = sharing.run()
-    _settle_norms(old, new, sharing, groups)
+    ops = [(olds, news) for olds, news, _ in groups]
+    shared = Sharing(old, new, ops, propagation.value).run()
+    _settle_norms(shared, groups)
     pairs = [
         Pair(tuple(olds), tuple(news), reason, confidence)
         for olds, news, (reason, confidence) in groups
     ]
-    pairs.extend(Pair(tuple(o), tuple(n), why, sure) for o, n, why, sure in shared)
+    pairs.extend(Pair(tuple(o), tuple(n), why, sure) for o, n, why, sure in shared.groups)
     position = {node.id: k for k, node in enumerate(before.nodes)}
     pairs.sort(key=lambda pair: position[pair.before[0].id])
     return tuple(pairs)
@@ -103,10 +104,11 @@ def _explained(group: Ops) -> Ops:
     return group
 
 
-def _settle_norms(old: Side, new: Side, sharing: Sharing, groups: list[Ops]) -> None:
+def _settle_norms(shared: Ledger, groups: list[Ops]) -> None:
     """Pair the batch norms that the lens looked through; one that is gone was folded."""
-    lone_before = list(lone_norms(old, sharing.new_of))
-    lone_after = list(lone_norms(new, sharing.old_of))
+    old, new = shared.old, shared.new
+    lone_before = list(lone_norms(old, shared.new_of))
+    lone_after = list(lone_norms(new, shared.old_of))
     if not lone_before and not lone_after:
         return
     place = {node.id: k for k, (olds, _, _) in enumerate(groups) for node in olds}
@@ -115,16 +117,16 @@ def _settle_norms(old: Side, new: Side, sharing: Sharing, groups: list[Ops]) -> 
         k = place.get(layer.id)
         if k is None:
             continue
-        found = stand_in(norm, groups[k][1][0], new, sharing.old_of)
+        found = stand_in(norm, groups[k][1][0], new, shared.old_of)
         if found is not None:
-            sharing.add([norm], [found], *_IN_PLACE)
+            shared.add([norm], [found], *_IN_PLACE)
         else:
             groups[k] = _with_norm(groups[k], layer, norm)
     for norm, layer in lone_after:
         if layer.id in partner:
-            found = stand_in(norm, partner[layer.id], old, sharing.new_of)
+            found = stand_in(norm, partner[layer.id], old, shared.new_of)
             if found is not None:
-                sharing.add([found], [norm], *_IN_PLACE)
+                shared.add([found], [norm], *_IN_PLACE)
 
 
 _IN_PLACE = "behind the same layer", 0.8
