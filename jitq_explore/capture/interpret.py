@@ -88,7 +88,7 @@ class Program:
         self.graph: Graph = model.snapshot.graph(self.method)
         self._kept: list[CppGraph] = []  # live nodes hold as long as their graph
         self._live = self._live_nodes()
-        self._ops: dict[str, Op] = {}
+        self._ops: dict[int, Op] = {}
         self.known = self._known()
         self.steps = _plan(self.graph, self.known.keys())
 
@@ -174,9 +174,11 @@ class Program:
 
     def op(self, node: Node) -> Op:
         """What the node computes."""
-        found = self._ops.get(node.id)
+        # A method that is called several times has one live node for all of them.
+        live = self._live[node.id]
+        found = self._ops.get(id(live))
         if found is None:
-            found = self._ops[node.id] = op_of(node.kind, self._live[node.id])
+            found = self._ops[id(live)] = op_of(node.kind, live)
         return found
 
     def constant(self, node: Node) -> Any:
