@@ -79,7 +79,7 @@ class Stage:
         self.old_contents = reel.contents[number - 1] if number else self.contents
         self.removed = {node.id for node in self.scene.diff.removed} if self.scene.diff else set()
         self.cards: dict[tuple[str, int], Card | None] = {}
-        self.captions: dict[Region, tuple[str, Status]] | None = None
+        self.captions: dict[Region, tuple[str, ...]] | None = None
         self.has_kernels = any(node.kind.startswith("quantized::") for node in self.scene.drawn)
 
     @staticmethod

@@ -14,12 +14,12 @@ from itertools import chain
 from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.boxes import Region, Role, Status, region_label
-from jitq_explore.views.cards import Card, Side, Stage
+from jitq_explore.views.cards import WIDTH, Card, Side, Stage
 from jitq_explore.views.folds import Folding, Folds, Stand, path_of
 from jitq_explore.views.lines import Line, lines_of
-from jitq_explore.views.paper import caption_width, size_of, svg_of_stage
-from jitq_explore.views.plan import Plan, plan
-from jitq_explore.views.printable import printable
+from jitq_explore.views.paper import caption_size, size_of, svg_of_stage
+from jitq_explore.views.plan import Plan, Size, plan
+from jitq_explore.views.printable import printable, shorten, shorten_end
 from jitq_explore.views.reel import Reel
 from jitq_explore.views.render import RenderTimeout, warm_up
 from jitq_explore.views.routes import Ends, Route, route
@@ -154,7 +154,7 @@ class Film:
             {stand.id: len(stand.modules) for stand in self.stands},
         )
 
-    def _captions(self, stage: Stage) -> dict[str, tuple[str, Status]]:
+    def _captions(self, stage: Stage) -> dict[str, tuple[str, ...]]:
         tallies = captions_of(stage)
         return {
             frame.id: tallies[frame.region] for frame in self.plan.frames if frame.region in tallies
@@ -249,7 +249,7 @@ def _laid_out(
         _sizes(stages.values(), stands),
         lines,
         back,
-        _caption_widths(unions),
+        _caption_sizes(unions),
         timeout,
     )
     return Film(reel, folds, stands, laid, routes, problem)
@@ -280,14 +280,14 @@ def _card(stage: Stage, stand: Stand) -> Card | None:
     return stage.cards[key]
 
 
-def captions_of(stage: Stage) -> dict[Region, tuple[str, Status]]:
-    """What is written on the frame of each region of which anything is there."""
+def captions_of(stage: Stage) -> dict[Region, tuple[str, ...]]:
+    """What is written on the frame of each region of which anything is there, in lines."""
     if stage.captions is None:
         stage.captions = _captions_of(stage)
     return stage.captions
 
 
-def _captions_of(stage: Stage) -> dict[Region, tuple[str, Status]]:
+def _captions_of(stage: Stage) -> dict[Region, tuple[str, ...]]:
     folding = Folding.of(stage.reel)
     found = {}
     for path, region in folding.regions.items():
@@ -295,9 +295,9 @@ def _captions_of(stage: Stage) -> dict[Region, tuple[str, Status]]:
         if tally.total:
             kind = printable(stage.reel.classes.get(path, ""))
             alike = folding.count_alike(region)
-            parts = [printable(region_label(region)), kind, str(tally)]
-            parts.append(f"×{alike} alike" if alike > 1 else "")
-            found[region] = " · ".join(filter(None, parts)), tally.status
+            name = [shorten(printable(region_label(region)), WIDTH), shorten_end(kind, WIDTH)]
+            counts = [str(tally), f"×{alike} alike" if alike > 1 else ""]
+            found[region] = tuple(" · ".join(filter(None, line)) for line in (name, counts))
     return found
 
 
@@ -312,12 +312,13 @@ def _sizes(stages: Iterable[Stage], stands: tuple[Stand, ...]) -> dict[str, tupl
     return {**{stand.id: (10.0, 10.0) for stand in stands}, **sizes}
 
 
-def _caption_widths(stages: Iterable[Stage]) -> dict[Region, float]:
-    widths: dict[Region, float] = {}
+def _caption_sizes(stages: Iterable[Stage]) -> dict[Region, Size]:
+    sizes: dict[Region, Size] = {}
     for stage in stages:
-        for region, (caption, _) in captions_of(stage).items():
-            widths[region] = max(widths.get(region, 0.0), caption_width(caption))
-    return widths
+        for region, caption in captions_of(stage).items():
+            width, height = caption_size(caption)
+            sizes[region] = max(sizes.get(region, (0.0, 0.0))[0], width), height
+    return sizes
 
 
 def _homes(stands: Iterable[Stand]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from jitq_explore.snapshots.domains import Domain
 from jitq_explore.views.boxes import SIGNS, Role, Status, Tally
 from jitq_explore.views.cards import Card, Row
 from jitq_explore.views.folds import path_of
+from jitq_explore.views.label_places import Wanted, label_places
 from jitq_explore.views.lines import Line
 from jitq_explore.views.paint import FONT, INK, PAINT
 from jitq_explore.views.plan import Frame, Plan, Point, Rect, Size
@@ -20,6 +21,7 @@ from jitq_explore.views.type_size import text_width
 
 TITLE, SMALL = 12.0, 9.5
 _LEAD, _SMALL_LEAD, _PAD = 15.0, 11.5, 5.0
+_CAPTION, _CAPTION_LEAD = 10.5, 13.0
 _BAR = 5.0
 """Height of the bar at the foot of a folded module: its nodes by status."""
 
@@ -41,16 +43,17 @@ def size_of(card: Card) -> Size:
     return max(widths) + extra, height
 
 
-def caption_width(caption: str) -> float:
+def caption_size(caption: Sequence[str]) -> Size:
     """The room that a frame's caption needs, in points."""
-    return text_width(caption, 10.5) + 10
+    width = max(text_width(line, _CAPTION) for line in caption)
+    return width + 4, len(caption) * _CAPTION_LEAD
 
 
 def svg_of_stage(
     plan: Plan,
     cards: Mapping[str, Card],
     lines: Sequence[Line],
-    captions: Mapping[str, tuple[str, Status]],
+    captions: Mapping[str, Sequence[str]],
     faint: frozenset[str] = frozenset(),
     counts: Mapping[str, int] | None = None,
 ) -> str:
@@ -66,7 +69,7 @@ def svg_of_stage(
     ]
     for frame in plan.frames:
         if frame.id in captions:
-            parts.append(_frame(frame, *captions[frame.id]))
+            parts.append(_frame(frame, captions[frame.id]))
     parts.extend(_lines(plan, cards, lines, faint))
     for box, rect in plan.boxes.items():
         if box in cards:
@@ -84,16 +87,29 @@ def _attribute(name: str) -> str:
 # Frames -------------------------------------------------------------------------------------------
 
 
-def _frame(frame: Frame, caption: str, status: Status) -> str:
+def _frame(frame: Frame, caption: Sequence[str]) -> str:
     rect = frame.rect
     is_block = frame.region[-1].is_block
     dashes = ' stroke-dasharray="5 3"' if is_block else ""
+    room = frame.caption
+    lines = "".join(
+        _text(
+            line,
+            room.x,
+            room.y + 10 + number * _CAPTION_LEAD,
+            _CAPTION,
+            INK,
+            anchor="start",
+            room=text_width(line, _CAPTION),
+        )
+        for number, line in enumerate(caption)
+    )
     return (
         f'<g id="{html.escape(frame.id)}" class="cluster {"block" if is_block else "module"}" '
         f'data-path="{_attribute(path_of(frame.region))}">'
         f'<rect x="{rect.x:.1f}" y="{rect.y:.1f}" width="{rect.width:.1f}" '
         f'height="{rect.height:.1f}" rx="6" fill="#8080800C" stroke="#80808080"{dashes}/>'
-        f"{_text(caption, rect.x + 8, rect.y + 14, 10.5, INK, anchor='start')}</g>"
+        f"{lines}</g>"
     )
 
 
@@ -273,14 +289,24 @@ def _path(pieces: Sequence[Sequence[Point]], is_filled: Sequence[bool]) -> str:
     """The pieces as one line, through the empty room between each two of them."""
     parts = [_curve(pieces[0])]
     for piece, before, filled in zip(pieces[1:], pieces, is_filled, strict=False):
-        (x1, y1), (x2, y2) = before[-1], piece[0]
-        middle = (y1 + y2) / 2
         if not filled:
-            parts.append(f"C{x1:.1f},{middle:.1f} {x2:.1f},{middle:.1f} {x2:.1f},{y2:.1f}")
+            parts.append(_bend(before, piece))
             parts.append(_curve(piece).partition("C")[2].join(("C", "")))
         else:
             parts.append(_curve(piece))
     return "".join(parts)
+
+
+def _bend(before: Sequence[Point], piece: Sequence[Point]) -> str:
+    """From the end of a piece to the start of the next, without a corner at either."""
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = before[-2], before[-1], piece[0], piece[1]
+    reach = hypot(x2 - x1, y2 - y1) / 3
+    out = reach / (hypot(x1 - x0, y1 - y0) or 1.0)
+    back = reach / (hypot(x3 - x2, y3 - y2) or 1.0)
+    return (
+        f"C{x1 + out * (x1 - x0):.1f},{y1 + out * (y1 - y0):.1f} "
+        f"{x2 - back * (x3 - x2):.1f},{y2 - back * (y3 - y2):.1f} {x2:.1f},{y2:.1f}"
+    )
 
 
 def _curve(points: Sequence[Point]) -> str:
@@ -300,10 +326,20 @@ def _arrow(points: Sequence[Point]) -> str:
     )  # fmt: skip
 
 
-def _labels(plan: Plan, lines: Iterable[Line], faint: frozenset[str]) -> Iterator[str]:
-    for line in lines:
-        if line.label and not faint.intersection(line.route):
-            x, y = plan.lines[line.route[0], line.route[1]][0]
-            color = _DOMAIN[line.domain][0]
-            text = _text(line.label, x + 5, y + 11, SMALL, color, anchor="start")
-            yield f'<g class="domain {line.domain}">{text}</g>'
+def _labels(plan: Plan, lines: Sequence[Line], faint: frozenset[str]) -> Iterator[str]:
+    """What the numbers of lines are: one label for all lines that leave a box with the same."""
+    drawn = [line for line in lines if not line.is_gone]
+    labelled = [line for line in drawn if line.label and not faint.intersection(line.route)]
+    alike: dict[tuple[str, Domain], list[Ends]] = {}
+    for line in drawn:
+        alike.setdefault((line.route[0], line.domain), []).append((line.route[0], line.route[1]))
+    wanted = [
+        Wanted(tuple(alike[line.route[0], line.domain]), text_width(line.label, SMALL), SMALL)
+        for line in labelled
+    ]
+    steps = (ends for line in lines for ends in _steps(line.route))
+    for line, rect in zip(labelled, label_places(plan, wanted, steps), strict=True):
+        color = _DOMAIN[line.domain][0]
+        foot = rect.y + 0.78 * rect.height
+        text = _text(line.label, rect.x, foot, SMALL, color, anchor="start", room=rect.width)
+        yield f'<g class="domain {line.domain}">{text}</g>'

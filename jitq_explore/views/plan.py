@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 from xml.etree import ElementTree
 
@@ -36,11 +37,12 @@ class Rect:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame around boxes: a module, or a block of an If or a Loop."""
+    """A frame around boxes: a module, or a block of an If or a Loop; with the caption's room."""
 
     id: str
     region: Region
     rect: Rect
+    caption: Rect
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,39 @@ class Plan:
     lines: Mapping[Ends, tuple[Point, ...]]
     frames: tuple[Frame, ...]
 
+    @cached_property
+    def traces(self) -> Mapping[Ends, tuple[Point, ...]]:
+        """The lines as points so close that they can be joined by straight lines."""
+        return {ends: tuple(_trace(curve)) for ends, curve in self.lines.items()}
+
+
+_PIECES = tuple(
+    ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+    for t in (n / 12 for n in range(1, 13))
+)
+
+
+def _trace(curve: Sequence[Point]) -> Iterator[Point]:
+    yield curve[0]
+    for start in range(0, len(curve) - 1, 3):
+        (x0, y0), (x1, y1), (x2, y2), (x3, y3) = curve[start : start + 4]
+        for a, b, c, d in _PIECES:
+            yield a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3
+
 
 def plan(
     stands: Sequence[Stand],
     sizes: Mapping[str, Size],
     lines: Sequence[Ends],
     back: frozenset[Ends],
-    captions: Mapping[Region, float],
+    captions: Mapping[Region, Size],
     timeout: float,
 ) -> Plan:
     """The layout of boxes of these sizes, in points, and of these lines between them.
 
-    `back` are lines against the order of the data, `captions` the widths of the frames' captions.
+    `back` are lines against the order of the data, `captions` the sizes of the frames' captions.
+    A caption has a room of its own, like a box, left of the first boxes in its frame: in a strip
+    above these the lines that come in from above would run through it.
     RenderTimeout after `timeout` seconds, RenderError where there is no Graphviz.
     """
     picture = _picture(stands, lines, back)
@@ -76,7 +99,9 @@ def plan(
     frames: dict[str, Cluster] = {}
     dot = graphviz.Digraph("film", graph_attr=_GRAPH, node_attr=_BOX, edge_attr={"dir": "none"})
     number = {stand.id: str(n) for n, stand in enumerate(stands)}
-    _fill(dot, outer, sizes, captions, number, frames)
+    onwards = [ends for ends in lines if ends not in back]
+    rooms = dict(_caption_rooms(outer, captions, sizes, onwards))
+    _fill(dot, outer, sizes, rooms, number, frames)
     is_side = _sides(stands, lines)
     for n, ends in enumerate(lines):
         tail, head = (number[end] for end in ends)
@@ -99,11 +124,6 @@ _GRAPH = {
     "splines": "true",
     "fontname": "Helvetica,Arial,sans-serif",
 }
-# Room for a caption of that width.
-_CAPTION = (
-    '<<TABLE BORDER="0" CELLPADDING="0" CELLSPACING="0">'
-    '<TR><TD FIXEDSIZE="TRUE" WIDTH="{:.0f}" HEIGHT="14"></TD></TR></TABLE>>'
-)
 _BOX = {"shape": "box", "fixedsize": "true", "label": ""}
 
 
@@ -126,22 +146,58 @@ def _fill(
     dot: graphviz.Digraph,
     cluster: Cluster,
     sizes: Mapping[str, Size],
-    captions: Mapping[Region, float],
+    rooms: Mapping[str, tuple[Size, list[str]]],
     number: Mapping[str, str],
     frames: dict[str, Cluster],
 ) -> None:
     for box in cluster.boxes:
-        width, height = (f"{length / 72:.3f}" for length in sizes[box.id])
-        dot.node(number[box.id], id=f"box-{number[box.id]}", width=width, height=height)
+        dot.node(number[box.id], id=f"box-{number[box.id]}", **_inches(sizes[box.id]))
     for inner in cluster.inner:
         name = f"frame-{len(frames)}"
         frames[name] = inner
-        caption = _CAPTION.format(captions.get(inner.region, 0.0))
-        with dot.subgraph(
-            name=f"cluster_{name}",
-            graph_attr={"id": name, "label": caption, "labeljust": "l", "margin": "8"},
-        ) as frame:
-            _fill(frame, inner, sizes, captions, number, frames)
+        attributes = {"id": name, "margin": "8"}
+        with dot.subgraph(name=f"cluster_{name}", graph_attr=attributes) as frame:
+            room, first = rooms[inner.id]
+            caption = f"caption-{name}"
+            frame.node(caption, id=caption, **_inches(room))
+            _fill(frame, inner, sizes, rooms, number, frames)
+        for beside in first:
+            dot.edge(caption, number[beside], style="invis", minlen="0")
+
+
+def _caption_rooms(
+    outer: Cluster,
+    captions: Mapping[Region, Size],
+    sizes: Mapping[str, Size],
+    lines: Sequence[Ends],
+) -> Iterator[tuple[str, tuple[Size, list[str]]]]:
+    """Id of each frame -> the room for its caption, and the boxes that this stands beside.
+
+    These are the first ones in the frame. It is as high as they are, so that it begins as they do.
+    """
+    for cluster in outer.inner:
+        first = _first_boxes(cluster, lines)
+        width, height = captions.get(cluster.region, (1.0, 1.0))
+        height = max(height, min((sizes[box][1] for box in first), default=0.0))
+        yield cluster.id, ((width, height), first)
+        yield from _caption_rooms(cluster, captions, sizes, lines)
+
+
+def _inches(size: Size) -> dict[str, str]:
+    width, height = (f"{length / 72:.3f}" for length in size)
+    return {"width": width, "height": height}
+
+
+def _first_boxes(cluster: Cluster, lines: Sequence[Ends]) -> list[str]:
+    """What nothing within the frame feeds."""
+    inside = _inside(cluster)
+    fed = {head for tail, head in lines if tail in inside}
+    return sorted(inside - fed)
+
+
+def _inside(cluster: Cluster) -> set[str]:
+    """The ids of all boxes within a frame."""
+    return {box.id for box in cluster.boxes}.union(*map(_inside, cluster.inner))
 
 
 def _read(
@@ -163,7 +219,8 @@ def _read(
 
     boxes: dict[str, Rect] = {}
     paths: dict[Ends, tuple[Point, ...]] = {}
-    found_frames: list[Frame] = []
+    found_frames: dict[str, Rect] = {}
+    captions: dict[str, Rect] = {}
     for group in inner.iter(f"{_SVG}g"):
         kind, _, name = group.get("id", "").partition("-")
         if kind == "box":
@@ -171,11 +228,15 @@ def _read(
         elif kind == "line":
             paths[lines[int(name)]] = points(group, "path", "d")
         elif kind == "frame":
-            cluster = frames[f"frame-{name}"]
-            rect = _rect(points(group, "polygon", "points"))
-            found_frames.append(Frame(cluster.id, cluster.region, rect))
-    found_frames.sort(key=lambda frame: len(frame.region))
-    return Plan(width - top, height, boxes, paths, tuple(found_frames))
+            found_frames[f"frame-{name}"] = _rect(points(group, "polygon", "points"))
+        elif kind == "caption":
+            captions[name] = _rect(points(group, "polygon", "points"))
+    outwards = [
+        Frame(frames[name].id, frames[name].region, rect, captions[name])
+        for name, rect in found_frames.items()
+    ]
+    outwards.sort(key=lambda frame: len(frame.region))
+    return Plan(width - top, height, boxes, paths, tuple(outwards))
 
 
 def _numbers(text: str) -> list[float]:

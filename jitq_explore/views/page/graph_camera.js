@@ -16,24 +16,46 @@ class GraphCamera {
   }
 
   // The scale at which all of the paper is seen.
-  #whole() {
-    const { view, paper } = this;
+  #whole(view = this.view) {
+    const { paper } = this;
     const [width, height] = [view.width - 2 * GRAPH_MARGIN, view.height - 2 * GRAPH_MARGIN];
     return Math.max(Math.min(width / paper.width, height / paper.height, 1.25), 0.02);
   }
 
-  // All of the paper; where that is not legible, its upper part in a scale that is.
-  home() {
-    const whole = this.#whole();
-    const wide = (this.view.width - 2 * GRAPH_MARGIN) / this.paper.width;
-    const place = this.#centred(whole >= GRAPH_LEGIBLE ? whole : graphClamp(wide, GRAPH_LEGIBLE, 1));
-    if (place.scale > whole) place.y = Math.max(place.y, GRAPH_MARGIN);
-    this.set(place);
-    this.isHome = true;
+  // Whether all of the paper can be seen in such a window, and read.
+  isLegibleIn(view) {
+    return this.#whole(view) >= GRAPH_LEGIBLE;
   }
 
-  fit() {
-    this.glide(this.#centred(this.#whole()));
+  // All of the paper; where that is not legible, its upper part in a scale that is. If none of the
+  // rectangles is to be seen there, the part around the first of them.
+  home(rects = [], isGliding = false) {
+    const whole = this.#whole();
+    const wide = (this.view.width - 2 * GRAPH_MARGIN) / this.paper.width;
+    const place = this.#centred(this.isLegibleIn(this.view) ? whole : graphClamp(wide, GRAPH_LEGIBLE, 1));
+    if (place.scale > whole) {
+      place.y = Math.max(place.y, GRAPH_MARGIN);
+      if (rects.length && !rects.some((rect) => this.isInside(rect, place))) this.#moveTo(rects[0], place);
+    }
+    if (isGliding) this.glide(place, true);
+    else this.set(place, true);
+  }
+
+  #moveTo(rect, place) {
+    const { view, paper } = this;
+    const lowest = view.height - GRAPH_MARGIN - place.scale * paper.height;
+    place.y = Math.max(view.height / 4 - place.scale * rect.y, lowest);
+    const [x] = graphMiddle(rect);
+    const isAside = !this.isInside({ ...rect, y: (view.height / 2 - place.y) / place.scale, height: 0 }, place);
+    if (isAside) place.x = view.width / 2 - place.scale * x;
+  }
+
+  // All of the paper, however small; a second time, what can be read again.
+  fit(rects) {
+    const whole = this.#centred(this.#whole());
+    const isThere = ["x", "y", "scale"].every((key) => Math.abs(this[key] - whole[key]) < 0.01);
+    if (isThere && !this.isLegibleIn(this.view)) this.home(rects, true);
+    else this.glide(whole);
   }
 
   #centred(scale) {
@@ -50,18 +72,18 @@ class GraphCamera {
     this.set({ scale, x: x - scale * px, y: y - scale * py });
   }
 
-  set({ x, y, scale }) {
+  set({ x, y, scale }, isHome = false) {
     cancelAnimationFrame(this.flight);
-    this.#put({ x, y, scale });
+    this.#put({ x, y, scale }, isHome);
   }
 
-  #put({ x, y, scale }) {
+  #put({ x, y, scale }, isHome) {
     const { view, paper } = this;
     const rest = 60;
     this.scale = graphClamp(scale, this.smallest, GRAPH_LARGEST);
     this.x = graphClamp(x, rest - this.scale * paper.width, view.width - rest);
     this.y = graphClamp(y, rest - this.scale * paper.height, view.height - rest);
-    this.isHome = false;
+    this.isHome = isHome;
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
       this.draw();
@@ -71,10 +93,10 @@ class GraphCamera {
   }
 
   // Goes there in a few frames, so that the eye can follow.
-  glide(place) {
+  glide(place, isHome = false) {
     cancelAnimationFrame(this.flight);
     if (!this.isSmooth || matchMedia("(prefers-reduced-motion: reduce)").matches) {
-      this.#put(place);
+      this.#put(place, isHome);
       return;
     }
     const from = { x: this.x, y: this.y, scale: this.scale };
@@ -83,7 +105,7 @@ class GraphCamera {
       const part = graphClamp((now - begin) / 180, 0, 1);
       const way = 1 - (1 - part) ** 3;
       const between = (key) => from[key] + (place[key] - from[key]) * way;
-      this.#put({ x: between("x"), y: between("y"), scale: between("scale") });
+      this.#put({ x: between("x"), y: between("y"), scale: between("scale") }, isHome);
       if (part < 1) this.flight = requestAnimationFrame(step);
     };
     this.flight = requestAnimationFrame(step);
@@ -116,12 +138,12 @@ class GraphCamera {
     return [(x - this.x) / this.scale, (y - this.y) / this.scale];
   }
 
-  toView(rect) {
+  toView(rect, { x, y, scale } = this) {
     return {
-      x: this.x + this.scale * rect.x,
-      y: this.y + this.scale * rect.y,
-      width: this.scale * rect.width,
-      height: this.scale * rect.height,
+      x: x + scale * rect.x,
+      y: y + scale * rect.y,
+      width: scale * rect.width,
+      height: scale * rect.height,
     };
   }
 
@@ -144,12 +166,12 @@ class GraphCamera {
   }
 
   // Whether it is in the window, with room around it.
-  isInside(rect) {
-    return this.#wayTo(rect).every((way) => way === 0);
+  isInside(rect, place = this) {
+    return this.#wayTo(rect, place).every((way) => way === 0);
   }
 
-  #wayTo(rect) {
-    const seen = this.toView(rect);
+  #wayTo(rect, place = this) {
+    const seen = this.toView(rect, place);
     const room = 32;
     const along = (place, size, view) => {
       if (size + 2 * room > view) return view / 2 - place - size / 2;

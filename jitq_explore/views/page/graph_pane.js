@@ -17,7 +17,7 @@ class GraphPane {
   clear() {
     this.drawing = null;
     Object.assign(this, { svg: null, boxes: new Map(), frames: new Map(), edges: [], about: new Map() });
-    this.rects = null;
+    Object.assign(this, { rects: null, rows: [] });
   }
 
   // Takes the place of what was shown before, in one step.
@@ -52,8 +52,8 @@ class GraphPane {
 
   // Keeps what was prepared, for the next time that the drawing is shown.
   #keep() {
-    const { svg, boxes, frames, edges, about, rects } = this;
-    if (svg) GRAPH_PREPARED.set(this.drawing, { svg, boxes, frames, edges, about, rects });
+    const { svg, boxes, frames, edges, about, rects, rows } = this;
+    if (svg) GRAPH_PREPARED.set(this.drawing, { svg, boxes, frames, edges, about, rects, rows });
   }
 
   #prepare(svg) {
@@ -84,15 +84,18 @@ class GraphPane {
 
   #prepareFrame(element) {
     const rect = element.querySelector("rect");
-    const caption = element.querySelector("text");
+    const captions = [...element.querySelectorAll("text")];
     const path = element.dataset.path;
-    if (path === undefined || !rect || !caption) return;
+    if (path === undefined || !rect || !captions.length) return;
     const number = (name) => Number(rect.getAttribute(name));
     const room = { x: number("x"), y: number("y"), width: number("width"), height: number("height") };
     this.frames.set(path, { element, rect: room });
-    caption.classList.add("jitq-graph-caption");
-    caption.dataset.fold = path;
-    element.append(this.#control("−", room.x - 3, room.y + 10, `fold ${caption.textContent}`, { fold: path }));
+    for (const caption of captions) {
+      caption.classList.add("jitq-graph-caption");
+      caption.dataset.fold = path;
+    }
+    const label = `fold ${captions.map((caption) => caption.textContent).join(" · ")}`;
+    element.append(this.#control("−", room.x - 3, room.y + 10, label, { fold: path }));
   }
 
   // The browser's own tip would lie over the hover card.
@@ -117,9 +120,16 @@ class GraphPane {
   measure() {
     if (this.rects) return;
     this.rects = new Map();
-    for (const [box, element] of this.boxes) {
+    this.rows = [];
+    const room = (element) => {
       const { x, y, width, height } = element.getBBox();
-      this.rects.set(box, { x, y, width, height });
+      return { x, y, width, height };
+    };
+    for (const [box, element] of this.boxes) {
+      this.rects.set(box, room(element));
+      for (const row of element.querySelectorAll(".row > path")) {
+        this.rows.push({ rect: room(row), status: row.getAttribute("class") });
+      }
     }
     for (const box of Object.keys(this.drawing?.groups || {})) {
       const rect = this.rects.get(box);

@@ -44,6 +44,7 @@ class GraphView {
     this.card.hide();
     this.#findHits();
     this.#resize();
+    if (isSame) this.#followChange();
   }
 
   // `center`: what is not seen well is brought into the middle; what is stays, so that stages can
@@ -95,7 +96,7 @@ class GraphView {
   }
 
   fit() {
-    this.camera.fit();
+    this.camera.fit(this.#changes());
   }
 
   zoomBy(factor) {
@@ -204,7 +205,7 @@ class GraphView {
       bar.append(button);
       return button;
     };
-    add("Fit", "Fit all of the graph into the view (0)", () => this.fit());
+    add("Fit", "Fit all of the graph into the view; once more: back to a size that can be read (0)", () => this.fit());
     add("−", "Zoom out (−)", () => this.zoomBy(1 / 1.25));
     this.percent = add("100 %", "Zoom to 100 % (1)", () => this.zoomTo(1));
     add("+", "Zoom in (+)", () => this.zoomBy(1.25));
@@ -214,17 +215,19 @@ class GraphView {
   // -- Place --------------------------------------------------------------------------------------
 
   #resize() {
+    if (this.index.paper) this.minimap.takePlace(this.panes.filter((pane) => !pane.element.hidden).length);
     const { clientWidth: width, clientHeight: height } = this.panes[0].element;
     if (!width || !height || !this.index.paper) return;
     const { view } = this.camera;
     const wider = view.width ? width - view.width : 0;
+    const isOther = width !== view.width || height !== view.height;
     Object.assign(view, { width, height });
     if (!this.isMeasured) this.#measure();
     const { fresh } = this;
     this.fresh = null;
     if (fresh) this.#settleIn(fresh);
-    else if (this.camera.isHome) this.camera.home();
-    else this.camera.pan(wider / 2, 0);
+    else if (isOther && this.camera.isHome) this.camera.home(this.#changes());
+    else if (isOther) this.camera.pan(wider / 2, 0);
     this.#draw();
     this.#mark();
   }
@@ -233,7 +236,7 @@ class GraphView {
     const { index } = this;
     index.measure();
     this.isMeasured = true;
-    this.minimap.fill([...index.rects].map(([box, rect]) => ({ rect, status: index.statusOf(box) })));
+    this.minimap.fill(this.panes.flatMap((pane) => pane.rows));
     this.#sortHits();
     this.losses.colour(this.index);
   }
@@ -244,8 +247,23 @@ class GraphView {
     // Where two drawings take the place of one, the middle of the window is elsewhere.
     const aside = held ? (this.camera.view.width - held.width) / 2 : 0;
     if (rect) this.camera.hold([rect.x, rect.y], [held.at[0] + aside, held.at[1]]);
-    else this.camera.home();
+    else this.camera.home(this.#changes());
     if (centre) this.#show(centre);
+  }
+
+  // Where the boxes that changed are, from above.
+  #changes() {
+    const changed = this.index.boxes.filter((box) => this.index.statusOf(box) !== "same");
+    const rects = changed.map((box) => this.index.rects.get(box)).filter(Boolean);
+    return rects.sort((a, b) => a.y - b.y || a.x - b.x);
+  }
+
+  // Whoever has not moved the drawing is led to what a stage changed, if none of it is in sight.
+  #followChange() {
+    const { camera, chosen } = this;
+    if (!camera.isHome || chosen.size || !camera.view.width) return;
+    const changes = this.#changes();
+    if (changes.length && !changes.some((rect) => camera.isInside(rect))) camera.home(changes, true);
   }
 
   // What is to keep its place on the screen when modules fold, and where that is: [x, y] of its

@@ -1,0 +1,136 @@
+"""Where the labels of lines stand: beside the line, near its start, where nothing else is.
+
+Graphviz could place them too, but only at the cost of room for each of them at every stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import hypot
+
+from jitq_explore.views.plan import Plan, Point, Rect
+from jitq_explore.views.routes import Ends
+
+_BESIDE = (4.0, 10.0, 16.0)
+"""Between a label and its line, in points: the nearest first."""
+
+_FAR = 170.0
+"""A label further than this from the start of its line, in points, would not be seen with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A label of that width and height, in points, for any of these lines, which start alike."""
+
+    lines: tuple[Ends, ...]
+    width: float
+    height: float
+
+
+def label_places(plan: Plan, wanted: Iterable[Wanted], drawn: Iterable[Ends]) -> list[Rect]:
+    """The room of each label, one behind the other.
+
+    Lines of other stages are avoided too where there is room enough, so that labels keep still as
+    boxes do; those that are `drawn` lie under a label only where that cannot be helped.
+    """
+    seen = set(drawn)
+    taken = [*plan.boxes.values(), *(frame.caption for frame in plan.frames)]
+    found = []
+    for label in wanted:
+        found.append(_place(plan, label, seen, taken))
+        taken.append(found[-1])
+    return found
+
+
+def _place(plan: Plan, label: Wanted, seen: set[Ends], taken: Sequence[Rect]) -> Rect:
+    candidates = _candidates(plan, label)
+    around = _around(candidates)
+    solid = [rect for rect in taken if _meet(rect, around)]
+    near = {ends: line for ends, line in plan.traces.items() if _meet(_around_line(line), around)}
+    borders = [s for f in plan.frames if _meet(f.rect, around) for s in _sides(f.rect)]
+
+    def cost(rect: Rect) -> tuple[int, int, int, int]:
+        crossed = {ends for ends, line in near.items() if _cuts(rect, line)}
+        return (
+            sum(_meet(rect, other) for other in solid),
+            len(crossed & seen),
+            len(crossed),
+            sum(_cuts(rect, side) for side in borders),
+        )
+
+    best, least = candidates[0], (len(taken) + 1, 0, 0, 0)
+    for rect in candidates:
+        price = cost(rect)
+        if price < least:
+            best, least = rect, price
+        if not any(price):
+            break
+    return best
+
+
+def _candidates(plan: Plan, label: Wanted) -> list[Rect]:
+    """Places beside the lines, those at the start first."""
+    found: list[tuple[float, Rect]] = []
+    for ends in label.lines:
+        way = 0.0
+        for (x1, y1), (x2, y2) in pairwise(plan.traces[ends]):
+            if way <= _FAR:
+                for gap in _BESIDE:
+                    for left in (x1 + gap, x1 - gap - label.width):
+                        rect = Rect(left, y1 - label.height / 2, label.width, label.height)
+                        found.append((way + 3 * gap, rect))
+            way += hypot(x2 - x1, y2 - y1)
+    found.sort(key=lambda place: place[0])
+    return [rect for _, rect in found]
+
+
+def _meet(one: Rect, other: Rect) -> bool:
+    return (
+        one.x < other.x + other.width
+        and other.x < one.x + one.width
+        and one.y < other.y + other.height
+        and other.y < one.y + one.height
+    )
+
+
+def _around(rects: Sequence[Rect]) -> Rect:
+    left, top = min(r.x for r in rects), min(r.y for r in rects)
+    right, bottom = max(r.x + r.width for r in rects), max(r.y + r.height for r in rects)
+    return Rect(left, top, right - left, bottom - top)
+
+
+def _around_line(line: Sequence[Point]) -> Rect:
+    xs, ys = [x for x, _ in line], [y for _, y in line]
+    return Rect(min(xs) - 1, min(ys) - 1, max(xs) - min(xs) + 2, max(ys) - min(ys) + 2)
+
+
+def _sides(rect: Rect) -> list[tuple[Point, Point]]:
+    left, right = rect.x, rect.x + rect.width
+    top, bottom = rect.y, rect.y + rect.height
+    corners = (left, top), (right, top), (right, bottom), (left, bottom), (left, top)
+    return list(pairwise(corners))
+
+
+def _cuts(rect: Rect, line: Sequence[Point]) -> bool:
+    """Whether the line comes near the rectangle: it is thick, and has a head."""
+    room = Rect(rect.x - 1.5, rect.y - 1.5, rect.width + 3, rect.height + 3)
+    return any(_is_cut(room, start, end) for start, end in pairwise(line))
+
+
+def _is_cut(rect: Rect, start: Point, end: Point) -> bool:
+    """Liang and Barsky's clipping of a straight piece."""
+    first, last = 0.0, 1.0
+    for low, size, one, other in (
+        (rect.x, rect.width, start[0], end[0]),
+        (rect.y, rect.height, start[1], end[1]),
+    ):
+        way = other - one
+        if way == 0:
+            if not low < one < low + size:
+                return False
+            continue
+        enter, leave = sorted(((low - one) / way, (low + size - one) / way))
+        first, last = max(first, enter), min(last, leave)
+    return first < last
