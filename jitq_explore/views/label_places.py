@@ -46,19 +46,20 @@ def label_places(plan: Plan, wanted: Iterable[Wanted], drawn: Iterable[Ends]) ->
 
 def _place(plan: Plan, label: Wanted, seen: set[Ends], taken: Sequence[Rect]) -> Rect:
     candidates = _candidates(plan, label)
-    around = _around(candidates)
+    around = _grown(_around(candidates))
     solid = [rect for rect in taken if _meet(rect, around)]
-    near = {ends: line for ends, line in plan.traces.items() if _meet(_around_line(line), around)}
-    borders = [s for f in plan.frames if _meet(f.rect, around) for s in _sides(f.rect)]
+    near = {ends: _within(around, line) for ends, line in plan.traces.items()}
+    near = {ends: steps for ends, steps in near.items() if steps}
+    borders = [step for frame in plan.frames for step in _within(around, _corners(frame.rect))]
 
     def cost(rect: Rect) -> tuple[int, int, int, int]:
-        crossed = {ends for ends, line in near.items() if _cuts(rect, line)}
-        return (
-            sum(_meet(rect, other) for other in solid),
-            len(crossed & seen),
-            len(crossed),
-            sum(_cuts(rect, side) for side in borders),
-        )
+        over = sum(_meet(rect, other) for other in solid)
+        if over > least[0]:
+            return over, 0, 0, 0
+        room = _grown(rect)
+        crossed = {ends for ends, steps in near.items() if _is_cut_by_any(room, steps)}
+        on_border = sum(_is_cut(room, *step) for step in borders)
+        return over, len(crossed & seen), len(crossed), on_border
 
     best, least = candidates[0], (len(taken) + 1, 0, 0, 0)
     for rect in candidates:
@@ -101,22 +102,35 @@ def _around(rects: Sequence[Rect]) -> Rect:
     return Rect(left, top, right - left, bottom - top)
 
 
-def _around_line(line: Sequence[Point]) -> Rect:
-    xs, ys = [x for x, _ in line], [y for _, y in line]
-    return Rect(min(xs) - 1, min(ys) - 1, max(xs) - min(xs) + 2, max(ys) - min(ys) + 2)
-
-
-def _sides(rect: Rect) -> list[tuple[Point, Point]]:
+def _corners(rect: Rect) -> tuple[Point, ...]:
     left, right = rect.x, rect.x + rect.width
     top, bottom = rect.y, rect.y + rect.height
-    corners = (left, top), (right, top), (right, bottom), (left, bottom), (left, top)
-    return list(pairwise(corners))
+    return (left, top), (right, top), (right, bottom), (left, bottom), (left, top)
 
 
-def _cuts(rect: Rect, line: Sequence[Point]) -> bool:
-    """Whether the line comes near the rectangle: it is thick, and has a head."""
-    room = Rect(rect.x - 1.5, rect.y - 1.5, rect.width + 3, rect.height + 3)
-    return any(_is_cut(room, start, end) for start, end in pairwise(line))
+def _grown(rect: Rect) -> Rect:
+    """With some room around it: lines are thick, and have heads."""
+    return Rect(rect.x - 1.5, rect.y - 1.5, rect.width + 3, rect.height + 3)
+
+
+def _within(rect: Rect, line: Sequence[Point]) -> list[tuple[Point, Point]]:
+    """The pieces of the line that may run through the rectangle."""
+    return [step for step in pairwise(line) if not _is_beside(rect, *step)]
+
+
+def _is_beside(rect: Rect, start: Point, end: Point) -> bool:
+    (x1, y1), (x2, y2) = start, end
+    right, bottom = rect.x + rect.width, rect.y + rect.height
+    return (
+        (x1 < rect.x and x2 < rect.x)
+        or (x1 > right and x2 > right)
+        or (y1 < rect.y and y2 < rect.y)
+        or (y1 > bottom and y2 > bottom)
+    )
+
+
+def _is_cut_by_any(rect: Rect, steps: Sequence[tuple[Point, Point]]) -> bool:
+    return any(not _is_beside(rect, *step) and _is_cut(rect, *step) for step in steps)
 
 
 def _is_cut(rect: Rect, start: Point, end: Point) -> bool:
