@@ -22,6 +22,8 @@ from jitq_explore.views.type_size import text_width
 TITLE, SMALL = 12.0, 9.5
 _LEAD, _SMALL_LEAD, _PAD = 15.0, 11.5, 5.0
 _CAPTION, _CAPTION_LEAD = 10.5, 13.0
+_SIGN = 16.0
+"""Room before a caption for the sign that folds its frame, which the page adds."""
 _BAR = 5.0
 """Height of the bar at the foot of a folded module: its nodes by status."""
 
@@ -46,7 +48,7 @@ def size_of(card: Card) -> Size:
 def caption_size(caption: Sequence[str]) -> Size:
     """The room that a frame's caption needs, in points."""
     width = max(text_width(line, _CAPTION) for line in caption)
-    return width + 4, len(caption) * _CAPTION_LEAD
+    return _SIGN + width + 4, len(caption) * _CAPTION_LEAD
 
 
 def svg_of_stage(
@@ -95,7 +97,7 @@ def _frame(frame: Frame, caption: Sequence[str]) -> str:
     lines = "".join(
         _text(
             line,
-            room.x,
+            room.x + _SIGN,
             room.y + 10 + number * _CAPTION_LEAD,
             _CAPTION,
             INK,

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from browser.lab import CHROMIUM, CHROMIUM_FLAGS
+from nets import NETS, torchscript
 from playwright.sync_api import Locator, expect, sync_playwright
 from playwright.sync_api import Page as Tab
-from runs import recorded
+from runs import FBGEMM, calibrate, recorded
 from views.pages import hostile_recording
 
 import jitq_explore as jq
@@ -57,10 +58,19 @@ def browser() -> Iterator[object]:
         found.close()
 
 
+def only_the_end_is_quantized() -> jq.Recording:
+    spec = NETS["residual"]
+    qconfigs = {"": None, "fc": FBGEMM}
+    return jq.Session.static(
+        torchscript(spec, "scripted"), qconfigs, calibrate, [spec.inputs()]
+    ).run()
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     recordings = {"residual": (recorded("residual"),), "hostile": (hostile_recording(),)}
+    recordings["deep_down"] = (only_the_end_is_quantized(),)
     recordings["pair"] = (recorded("residual"), recorded("residual", mode="dynamic"))
     found = {
         name: jq.to_html(first, folder / f"{name}.html", *other)
@@ -214,3 +224,55 @@ def test_what_is_chosen_outlives_a_reload(page):
     expect(page.stage).to_contain_text("quant_finalize")
     page.tab.reload()
     expect(page.stage).to_contain_text("quant_finalize")
+
+
+def rect(found: Locator) -> tuple[float, float, float, float]:
+    box = found.bounding_box()
+    return box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
+
+
+@pytest.mark.parametrize("page", ["deep_down"], indirect=True)
+def test_who_moved_nothing_is_led_to_a_change_that_is_out_of_sight(page):
+    graph = rect(page.tab.locator(".jitq-graph-pane").first)
+    observer = page.boxes("HistogramObserver").last
+    page.tab.locator("button.jitq-card", has_text="fold_conv_bn").click()
+    assert rect(page.boxes("linear").last)[1] > graph[3]
+    page.tab.locator("button.jitq-card", has_text="insert_observers").click()
+    page.tab.wait_for_timeout(500)
+    here = rect(observer)
+    assert graph[1] < here[1]
+    assert here[3] < graph[3]
+    page.tab.locator("button.jitq-card", has_text="calibrate").click()
+    assert rect(observer) == pytest.approx(here, abs=2)  # nothing changed: nothing moves
+    page.tab.mouse.move(graph[0] + 20, graph[1] + 20)
+    page.tab.mouse.down()
+    page.tab.mouse.move(graph[0] + 60, graph[1] + 260, steps=4)
+    page.tab.mouse.up()
+    page.tab.wait_for_timeout(300)
+    moved = rect(page.boxes("conv2d").first)
+    page.tab.locator("button.jitq-card", has_text="insert_quant_dequant").click()
+    page.tab.wait_for_timeout(500)
+    assert rect(page.boxes("conv2d").first) == pytest.approx(moved, abs=2)
+
+
+def test_the_map_lies_over_nothing_and_fit_leads_back(page):
+    pane = rect(page.tab.locator(".jitq-graph-pane").first)
+    assert rect(page.tab.locator(".jitq-graph-minimap"))[0] >= pane[2]
+    scale = page.tab.locator(".jitq-graph-buttons button").nth(2)
+    before = scale.text_content()
+    page.button("Fit").click()
+    page.tab.wait_for_timeout(400)
+    assert int(scale.text_content().rstrip(" %")) < 75
+    assert rect(page.boxes().last)[3] <= pane[3]
+    page.button("Fit").click()
+    page.tab.wait_for_timeout(400)
+    assert scale.text_content() == before
+
+
+def test_captions_are_as_wide_as_their_room(page):
+    """Whatever the font: what is drawn was laid out with the widths of one of them."""
+    for caption in page.tab.locator(".jitq-graph-caption").all():
+        wanted, real = caption.evaluate(
+            "text => [Number(text.getAttribute('textLength')), text.getComputedTextLength()]"
+        )
+        assert real <= wanted + 0.5

@@ -15,6 +15,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 NEAR = 0.75
 """What overlaps by less, in points, only touches."""
 
+SIGN = 16.0
+"""Before a caption the page has a sign that folds the frame, in so many points."""
+
 Point = tuple[float, float]
 
 
@@ -64,7 +67,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is drawn at a stage. `captions` and `frames` by the id of the frame."""
+    """What is drawn at a stage. `captions`, with their signs, and `frames` by the frame's id."""
 
     boxes: dict[str, Area]
     frames: dict[str, Area]
@@ -89,7 +92,7 @@ def drawn(svg: str) -> Drawn:
             x, y, width, height = (float(rect.get(k)) for k in ("x", "y", "width", "height"))
             found.frames[name] = Area(x, y, x + width, y + height)
             areas = map(_text_area, group.iter(f"{SVG}text"))
-            corners = [p for a in areas for p in ((a.left, a.top), (a.right, a.bottom))]
+            corners = [p for a in areas for p in ((a.left - SIGN, a.top), (a.right, a.bottom))]
             found.captions[name] = _around(corners)
         elif kind == "edge":
             curve = group.find(f"{SVG}path").get("d", "")

@@ -68,8 +68,8 @@ def test_each_fault_is_seen(what, fault):
 
 def test_what_is_drawn_is_read_as_it_is_drawn():
     region = (Level("block", "block"),)
-    frame = Frame("m-block", region, Rect(10, 30, 200, 60), Rect(18, 38, 60, 26))
-    boxes = {"a": Rect(100, 0, 60, 20), "b": Rect(90, 40, 80, 40)}
+    frame = Frame("m-block", region, Rect(10, 30, 200, 60), Rect(18, 38, 86, 26))
+    boxes = {"a": Rect(100, 0, 60, 20), "b": Rect(110, 40, 80, 40)}
     plan = Plan(
         220, 100, boxes, {("a", "b"): ((130, 20), (130, 26), (130, 34), (130, 40))}, (frame,)
     )
@@ -77,9 +77,9 @@ def test_what_is_drawn_is_read_as_it_is_drawn():
         name: Card(Role.OPERATION, (Row(Status.SAME, name),), "", Tally(total=1)) for name in boxes
     }
     seen = drawn(svg_of_stage(plan, cards, [], {"m-block": ("block · Block", "2 nodes")}))
-    assert seen.boxes == {"a": Area(100, 0, 160, 20), "b": Area(90, 40, 170, 80)}
+    assert seen.boxes == {"a": Area(100, 0, 160, 20), "b": Area(110, 40, 190, 80)}
     assert seen.frames == {"m-block": Area(10, 30, 210, 90)}
-    assert seen.captions["m-block"].left == 18
+    assert seen.captions["m-block"].left == 18  # with the sign that folds
     assert 38 < seen.captions["m-block"].top < seen.captions["m-block"].bottom < 64
     assert not faults(seen)
 

@@ -67,7 +67,7 @@ class GraphMinimap {
 
   #size(height) {
     const { paper } = this.camera;
-    this.scale = Math.min(96 / paper.width, height / paper.height);
+    this.scale = Math.min(72 / paper.width, height / paper.height);
     this.svg.setAttribute("width", this.scale * paper.width);
     this.svg.setAttribute("height", this.scale * paper.height);
   }

@@ -95,7 +95,8 @@ class GraphPane {
       caption.dataset.fold = path;
     }
     const label = `fold ${captions.map((caption) => caption.textContent).join(" · ")}`;
-    element.append(this.#control("−", room.x - 3, room.y + 10, label, { fold: path }));
+    const [x, y] = ["x", "y"].map((name) => Number(captions[0].getAttribute(name)));
+    element.append(this.#control("−", x - 10, y - 3.8, label, { fold: path }));
   }
 
   // The browser's own tip would lie over the hover card.
@@ -135,7 +136,7 @@ class GraphPane {
       const rect = this.rects.get(box);
       if (!rect) continue;
       const label = `unfold ${this.drawing.groups[box].join(", ")}`;
-      this.boxes.get(box).append(this.#control("+", rect.x, rect.y + 10, label, { unfold: box }));
+      this.boxes.get(box).append(this.#control("+", rect.x + 8, rect.y + 10, label, { unfold: box }));
     }
     this.#keep();
   }
