@@ -294,10 +294,16 @@ def _captions_of(stage: Stage) -> dict[Region, tuple[str, ...]]:
         tally = stage.tally(folding.places[region])
         if tally.total:
             kind = printable(stage.reel.classes.get(path, ""))
+            count = f"{tally.total:,} node{'s' * (tally.total != 1)}"
             alike = folding.count_alike(region)
-            name = [shorten(printable(region_label(region)), WIDTH), shorten_end(kind, WIDTH)]
-            counts = [str(tally), f"×{alike} alike" if alike > 1 else ""]
-            found[region] = tuple(" · ".join(filter(None, line)) for line in (name, counts))
+            lines = (
+                shorten(printable(region_label(region)), WIDTH),
+                shorten_end(kind, WIDTH),
+                tally.signs,
+                f"of {count}" if tally.signs else count,
+                f"×{alike} alike" if alike > 1 else "",
+            )
+            found[region] = tuple(filter(None, lines))
     return found
 
 
@@ -316,8 +322,9 @@ def _caption_sizes(stages: Iterable[Stage]) -> dict[Region, Size]:
     sizes: dict[Region, Size] = {}
     for stage in stages:
         for region, caption in captions_of(stage).items():
+            wide, high = sizes.get(region, (0.0, 0.0))
             width, height = caption_size(caption)
-            sizes[region] = max(sizes.get(region, (0.0, 0.0))[0], width), height
+            sizes[region] = max(wide, width), max(high, height)
     return sizes
 
 

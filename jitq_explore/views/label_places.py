@@ -53,10 +53,10 @@ def _place(plan: Plan, label: Wanted, seen: set[Ends], taken: Sequence[Rect]) ->
     borders = [step for frame in plan.frames for step in _within(around, _corners(frame.rect))]
 
     def cost(rect: Rect) -> tuple[int, int, int, int]:
-        over = sum(_meet(rect, other) for other in solid)
+        room = _grown(rect)
+        over = sum(_meet(room, other) for other in solid)
         if over > least[0]:
             return over, 0, 0, 0
-        room = _grown(rect)
         crossed = {ends for ends, steps in near.items() if _is_cut_by_any(room, steps)}
         on_border = sum(_is_cut(room, *step) for step in borders)
         return over, len(crossed & seen), len(crossed), on_border

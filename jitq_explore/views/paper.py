@@ -47,8 +47,12 @@ def size_of(card: Card) -> Size:
 
 def caption_size(caption: Sequence[str]) -> Size:
     """The room that a frame's caption needs, in points."""
-    width = max(text_width(line, _CAPTION) for line in caption)
+    width = max(_caption_width(line, number) for number, line in enumerate(caption))
     return _SIGN + width + 4, len(caption) * _CAPTION_LEAD
+
+
+def _caption_width(line: str, number: int) -> float:
+    return text_width(line, _CAPTION, is_bold=number == 0)
 
 
 def svg_of_stage(
@@ -102,7 +106,8 @@ def _frame(frame: Frame, caption: Sequence[str]) -> str:
             _CAPTION,
             INK,
             anchor="start",
-            room=text_width(line, _CAPTION),
+            room=_caption_width(line, number),
+            is_bold=number == 0,
         )
         for number, line in enumerate(caption)
     )

@@ -157,7 +157,7 @@ def every_fault(what: Drawn) -> Iterator[tuple[str, ...]]:
 def _text_area(text: ElementTree.Element) -> Area:
     """The room of a line of text, from above its capitals to beneath its p's and q's."""
     size, x, y = (float(text.get(name)) for name in ("font-size", "x", "y"))
-    width = text_width(text.text or "", size)
+    width = text_width(text.text or "", size, text.get("font-weight") == "bold")
     if text.get("textLength"):
         width = float(text.get("textLength"))
     before = {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor", "start")] * width
