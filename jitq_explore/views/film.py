@@ -16,6 +16,7 @@ from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.boxes import Region, Role, Status, region_label
 from jitq_explore.views.cards import WIDTH, Card, Side, Stage
 from jitq_explore.views.folds import Folding, Folds, Stand, path_of
+from jitq_explore.views.label_places import with_captions_moved
 from jitq_explore.views.lines import Line, lines_of
 from jitq_explore.views.paper import caption_size, size_of, svg_of_stage
 from jitq_explore.views.plan import Plan, Size, plan
@@ -252,7 +253,7 @@ def _laid_out(
         _caption_sizes(unions),
         timeout,
     )
-    return Film(reel, folds, stands, laid, routes, problem)
+    return Film(reel, folds, stands, with_captions_moved(laid), routes, problem)
 
 
 def _stages_of(reel: Reel) -> Mapping[tuple[int, Side], Stage]:

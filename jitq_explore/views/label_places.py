@@ -1,16 +1,18 @@
-"""Where the labels of lines stand: beside the line, near its start, where nothing else is.
+"""Where labels and captions stand: where nothing else is.
 
-Graphviz could place them too, but only at the cost of room for each of them at every stage.
+A label stands beside its line, near its start. Graphviz could place it too, but only at the cost of
+room for each of them at every stage. A caption has its room from Graphviz, beside the first boxes
+of its frame, and is moved on to the frame's corner as far as nothing is in its way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import hypot
 
-from jitq_explore.views.plan import Plan, Point, Rect
+from jitq_explore.views.plan import Frame, Plan, Point, Rect
 from jitq_explore.views.routes import Ends
 
 _BESIDE = (4.0, 10.0, 16.0)
@@ -42,6 +44,49 @@ def label_places(plan: Plan, wanted: Iterable[Wanted], drawn: Iterable[Ends]) ->
         found.append(_place(plan, label, seen, taken))
         taken.append(found[-1])
     return found
+
+
+def with_captions_moved(plan: Plan) -> Plan:
+    """The same with each caption in the left upper corner of its frame, or on the way there."""
+    frames = list(plan.frames)
+    for number, frame in enumerate(frames):
+        inner = [f.rect for f in frames if f is not frame and _holds(frame.rect, f.rect)]
+        others = [f.caption for f in frames if f is not frame]
+        solid = [*plan.boxes.values(), *inner, *others]
+        moved = _moved(frame, solid, plan.traces.values())
+        frames[number] = replace(frame, caption=moved)
+    return replace(plan, frames=tuple(frames))
+
+
+def _moved(frame: Frame, solid: Sequence[Rect], lines: Iterable[Sequence[Point]]) -> Rect:
+    caption, margin = frame.caption, 8.0
+    steps = [step for line in lines for step in _within(frame.rect, line)]
+    solid = [rect for rect in solid if _meet(rect, frame.rect)]
+
+    def is_free(rect: Rect) -> bool:
+        room = _grown(rect)
+        return not any(_meet(room, other) for other in solid) and not _is_cut_by_any(room, steps)
+
+    for y in _from_to(frame.rect.y + margin, caption.y):
+        for x in _from_to(frame.rect.x + margin, caption.x):
+            moved = replace(caption, x=x, y=y)
+            if is_free(moved):
+                return moved
+    return caption
+
+
+def _from_to(low: float, high: float) -> Iterator[float]:
+    yield from (low + 4 * step for step in range(int(max(high - low, 0.0) / 4) + 1))
+    yield high
+
+
+def _holds(outer: Rect, inner: Rect) -> bool:
+    return (
+        outer.x <= inner.x
+        and outer.y <= inner.y
+        and inner.x + inner.width <= outer.x + outer.width
+        and inner.y + inner.height <= outer.y + outer.height
+    )
 
 
 def _place(plan: Plan, label: Wanted, seen: set[Ends], taken: Sequence[Rect]) -> Rect:
