@@ -22,6 +22,7 @@ from jitq_explore.snapshots.archive import save
 from jitq_explore.snapshots.diff import diff
 from jitq_explore.snapshots.recording import INPUT, Recording, StageRecord
 from jitq_explore.views.dot import diff_dot
+from jitq_explore.views.dot_captions import with_captions_moved
 from jitq_explore.views.render import render_svg
 from jitq_explore.views.tables import stage_table
 
@@ -261,7 +262,9 @@ def write(
     for number, stage in enumerate(recording.names, 1):
         drawing_file = folder / f"{number}-{stage}.svg"
         drawing = diff_dot(diff(recording, before, stage))
-        drawing_file.write_text(render_svg(drawing.dot.source), encoding="utf-8")
+        drawing_file.write_text(
+            with_captions_moved(render_svg(drawing.dot.source)), encoding="utf-8"
+        )
         yield drawing_file, f"what {stage} did"
         before = stage
 

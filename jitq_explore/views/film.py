@@ -16,10 +16,11 @@ from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.boxes import Region, Role, Status, region_label
 from jitq_explore.views.cards import WIDTH, Card, Side, Stage
 from jitq_explore.views.folds import Folding, Folds, Stand, path_of
+from jitq_explore.views.geometry import Size
 from jitq_explore.views.label_places import with_captions_moved
 from jitq_explore.views.lines import Line, lines_of
 from jitq_explore.views.paper import caption_size, size_of, svg_of_stage
-from jitq_explore.views.plan import Plan, Size, plan
+from jitq_explore.views.plan import Plan, plan
 from jitq_explore.views.printable import printable, shorten, shorten_end
 from jitq_explore.views.reel import Reel
 from jitq_explore.views.render import RenderTimeout, warm_up

@@ -12,7 +12,18 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import hypot
 
-from jitq_explore.views.plan import Frame, Plan, Point, Rect
+from jitq_explore.views.geometry import (
+    Point,
+    Rect,
+    corners,
+    grown,
+    holds,
+    is_cut,
+    is_cut_by_any,
+    meet,
+    steps_within,
+)
+from jitq_explore.views.plan import Frame, Plan
 from jitq_explore.views.routes import Ends
 
 _BESIDE = (4.0, 10.0, 16.0)
@@ -50,7 +61,7 @@ def with_captions_moved(plan: Plan) -> Plan:
     """The same with each caption in the left upper corner of its frame, or on the way there."""
     frames = list(plan.frames)
     for number, frame in enumerate(frames):
-        inner = [f.rect for f in frames if f is not frame and _holds(frame.rect, f.rect)]
+        inner = [f.rect for f in frames if f is not frame and holds(frame.rect, f.rect)]
         others = [f.caption for f in frames if f is not frame]
         solid = [*plan.boxes.values(), *inner, *others]
         moved = _moved(frame, solid, plan.traces.values())
@@ -60,12 +71,12 @@ def with_captions_moved(plan: Plan) -> Plan:
 
 def _moved(frame: Frame, solid: Sequence[Rect], lines: Iterable[Sequence[Point]]) -> Rect:
     caption, margin = frame.caption, 8.0
-    steps = [step for line in lines for step in _within(frame.rect, line)]
-    solid = [rect for rect in solid if _meet(rect, frame.rect)]
+    steps = [step for line in lines for step in steps_within(frame.rect, line)]
+    solid = [rect for rect in solid if meet(rect, frame.rect)]
 
     def is_free(rect: Rect) -> bool:
-        room = _grown(rect)
-        return not any(_meet(room, other) for other in solid) and not _is_cut_by_any(room, steps)
+        room = grown(rect)
+        return not any(meet(room, other) for other in solid) and not is_cut_by_any(room, steps)
 
     for y in _from_to(frame.rect.y + margin, caption.y):
         for x in _from_to(frame.rect.x + margin, caption.x):
@@ -80,30 +91,21 @@ def _from_to(low: float, high: float) -> Iterator[float]:
     yield high
 
 
-def _holds(outer: Rect, inner: Rect) -> bool:
-    return (
-        outer.x <= inner.x
-        and outer.y <= inner.y
-        and inner.x + inner.width <= outer.x + outer.width
-        and inner.y + inner.height <= outer.y + outer.height
-    )
-
-
 def _place(plan: Plan, label: Wanted, seen: set[Ends], taken: Sequence[Rect]) -> Rect:
     candidates = _candidates(plan, label)
-    around = _grown(_around(candidates))
-    solid = [rect for rect in taken if _meet(rect, around)]
-    near = {ends: _within(around, line) for ends, line in plan.traces.items()}
+    around = grown(_around(candidates))
+    solid = [rect for rect in taken if meet(rect, around)]
+    near = {ends: steps_within(around, line) for ends, line in plan.traces.items()}
     near = {ends: steps for ends, steps in near.items() if steps}
-    borders = [step for frame in plan.frames for step in _within(around, _corners(frame.rect))]
+    borders = [step for frame in plan.frames for step in steps_within(around, corners(frame.rect))]
 
     def cost(rect: Rect) -> tuple[int, int, int, int]:
-        room = _grown(rect)
-        over = sum(_meet(room, other) for other in solid)
+        room = grown(rect)
+        over = sum(meet(room, other) for other in solid)
         if over > least[0]:
             return over, 0, 0, 0
-        crossed = {ends for ends, steps in near.items() if _is_cut_by_any(room, steps)}
-        on_border = sum(_is_cut(room, *step) for step in borders)
+        crossed = {ends for ends, steps in near.items() if is_cut_by_any(room, steps)}
+        on_border = sum(is_cut(room, *step) for step in borders)
         return over, len(crossed & seen), len(crossed), on_border
 
     best, least = candidates[0], (len(taken) + 1, 0, 0, 0)
@@ -132,64 +134,7 @@ def _candidates(plan: Plan, label: Wanted) -> list[Rect]:
     return [rect for _, rect in found]
 
 
-def _meet(one: Rect, other: Rect) -> bool:
-    return (
-        one.x < other.x + other.width
-        and other.x < one.x + one.width
-        and one.y < other.y + other.height
-        and other.y < one.y + one.height
-    )
-
-
 def _around(rects: Sequence[Rect]) -> Rect:
     left, top = min(r.x for r in rects), min(r.y for r in rects)
     right, bottom = max(r.x + r.width for r in rects), max(r.y + r.height for r in rects)
     return Rect(left, top, right - left, bottom - top)
-
-
-def _corners(rect: Rect) -> tuple[Point, ...]:
-    left, right = rect.x, rect.x + rect.width
-    top, bottom = rect.y, rect.y + rect.height
-    return (left, top), (right, top), (right, bottom), (left, bottom), (left, top)
-
-
-def _grown(rect: Rect) -> Rect:
-    """With some room around it: lines are thick, and have heads."""
-    return Rect(rect.x - 1.5, rect.y - 1.5, rect.width + 3, rect.height + 3)
-
-
-def _within(rect: Rect, line: Sequence[Point]) -> list[tuple[Point, Point]]:
-    """The pieces of the line that may run through the rectangle."""
-    return [step for step in pairwise(line) if not _is_beside(rect, *step)]
-
-
-def _is_beside(rect: Rect, start: Point, end: Point) -> bool:
-    (x1, y1), (x2, y2) = start, end
-    right, bottom = rect.x + rect.width, rect.y + rect.height
-    return (
-        (x1 < rect.x and x2 < rect.x)
-        or (x1 > right and x2 > right)
-        or (y1 < rect.y and y2 < rect.y)
-        or (y1 > bottom and y2 > bottom)
-    )
-
-
-def _is_cut_by_any(rect: Rect, steps: Sequence[tuple[Point, Point]]) -> bool:
-    return any(not _is_beside(rect, *step) and _is_cut(rect, *step) for step in steps)
-
-
-def _is_cut(rect: Rect, start: Point, end: Point) -> bool:
-    """Liang and Barsky's clipping of a straight piece."""
-    first, last = 0.0, 1.0
-    for low, size, one, other in (
-        (rect.x, rect.width, start[0], end[0]),
-        (rect.y, rect.height, start[1], end[1]),
-    ):
-        way = other - one
-        if way == 0:
-            if not low < one < low + size:
-                return False
-            continue
-        enter, leave = sorted(((low - one) / way, (low + size - one) / way))
-        first, last = max(first, enter), min(last, leave)
-    return first < last

@@ -11,10 +11,11 @@ from jitq_explore.snapshots.domains import Domain
 from jitq_explore.views.boxes import SIGNS, Role, Status, Tally
 from jitq_explore.views.cards import Card, Row
 from jitq_explore.views.folds import path_of
+from jitq_explore.views.geometry import Point, Rect, Size
 from jitq_explore.views.label_places import Wanted, label_places
 from jitq_explore.views.lines import Line
 from jitq_explore.views.paint import FONT, INK, PAINT
-from jitq_explore.views.plan import Frame, Plan, Point, Rect, Size
+from jitq_explore.views.plan import Frame, Plan
 from jitq_explore.views.printable import printable
 from jitq_explore.views.routes import Ends
 from jitq_explore.views.type_size import text_width

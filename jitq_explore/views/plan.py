@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 from xml.etree import ElementTree
 
 import graphviz
@@ -15,24 +14,12 @@ from jitq_explore.views.boxes import Box, Cluster, Edge, Picture, Region, Role, 
 from jitq_explore.views.clusters import clusters_of
 from jitq_explore.views.flow import Flow
 from jitq_explore.views.folds import Stand
+from jitq_explore.views.geometry import Point, Rect, Size, trace
 from jitq_explore.views.render import render_svg
 from jitq_explore.views.routes import Ends
 
-Point: TypeAlias = tuple[float, float]
-Size: TypeAlias = tuple[float, float]
-
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 _SVG = "{http://www.w3.org/2000/svg}"
-
-
-@dataclass(frozen=True, slots=True)
-class Rect:
-    """A rectangle: its left upper corner and its size, in points; y runs down."""
-
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +49,7 @@ class Plan:
     @cached_property
     def traces(self) -> Mapping[Ends, tuple[Point, ...]]:
         """The lines as points so close that they can be joined by straight lines."""
-        return {ends: tuple(_trace(curve)) for ends, curve in self.lines.items()}
-
-
-_PIECES = tuple(
-    ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
-    for t in (n / 12 for n in range(1, 13))
-)
-
-
-def _trace(curve: Sequence[Point]) -> Iterator[Point]:
-    yield curve[0]
-    for start in range(0, len(curve) - 1, 3):
-        (x0, y0), (x1, y1), (x2, y2), (x3, y3) = curve[start : start + 4]
-        for a, b, c, d in _PIECES:
-            yield a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3
+        return {ends: tuple(trace(curve)) for ends, curve in self.lines.items()}
 
 
 def plan(

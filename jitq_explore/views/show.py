@@ -10,6 +10,7 @@ from jitq_explore.snapshots.diff import GraphDiff
 from jitq_explore.snapshots.graph import Graph
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.dot import diff_dot
+from jitq_explore.views.dot_captions import with_captions_moved
 from jitq_explore.views.render import RenderError, render_svg
 from jitq_explore.views.text import diff_text
 
@@ -52,7 +53,7 @@ def svg_of(diff: GraphDiff, timeout: float = 20.0) -> str:
     `timeout` is in seconds.
     """
     try:
-        return render_svg(diff_dot(diff).dot.source, timeout)
+        return with_captions_moved(render_svg(diff_dot(diff).dot.source, timeout))
     except RenderError as error:
         text = f"{error}\n\n{diff_text(diff)}"
         return f"<pre>{html.escape(text)}</pre>"

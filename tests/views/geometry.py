@@ -104,6 +104,25 @@ def drawn(svg: str) -> Drawn:
     return Drawn(found.boxes, found.frames, found.captions, tuple(lines), tuple(labels))
 
 
+def drawn_by_graphviz(svg: str) -> Drawn:
+    """The lines, frames and captions of a drawing by Graphviz."""
+    found = Drawn({}, {}, {}, (), ())
+    lines = []
+    for group in ElementTree.fromstring(svg).iter(f"{SVG}g"):
+        kind = group.get("class", "").partition(" ")[0]
+        if kind == "cluster":
+            (text,) = group.iter(f"{SVG}text")
+            (border,) = (e for e in group if e.tag in (f"{SVG}path", f"{SVG}polygon"))
+            numbers = re.findall(r"-?[\d.]+", border.get("d") or border.get("points") or "")
+            points = list(zip(map(float, numbers[::2]), map(float, numbers[1::2]), strict=True))
+            found.frames[group.get("id", "")] = _around(points)
+            found.captions[group.get("id", "")] = _text_area(text)
+        elif kind == "edge":
+            curve = group.find(f"{SVG}path").get("d", "")
+            lines.append((group.get("id"), "", tuple(_curve(curve))))
+    return Drawn({}, found.frames, found.captions, tuple(lines), ())
+
+
 def faults(what: Drawn) -> Counter[str]:
     """How many there are of each kind of overlap."""
     return Counter(kind for kind, *_ in every_fault(what))

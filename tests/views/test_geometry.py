@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from distinct_nets import distinct_net
 from runs import FBGEMM, calibrate, recorded
-from views.geometry import Area, Drawn, drawn, faults
+from views.geometry import Area, Drawn, drawn, drawn_by_graphviz, faults
 
 import jitq_explore as jq
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.boxes import Level, Role, Status, Tally
 from jitq_explore.views.cards import Card, Row, Side
+from jitq_explore.views.dot import diff_dot
 from jitq_explore.views.film import Film, film
+from jitq_explore.views.geometry import Rect
 from jitq_explore.views.label_places import Wanted, label_places
 from jitq_explore.views.paper import svg_of_stage
-from jitq_explore.views.plan import Frame, Plan, Rect
+from jitq_explore.views.plan import Frame, Plan
+from jitq_explore.views.render import render_svg
 
 NOTHING = Drawn({}, {}, {}, (), ())
 
@@ -114,6 +118,19 @@ def test_nothing_overlaps_where_frames_are_in_frames(stacked):
     assert max(len(frame.region) for frame in unfolded.plan.frames) > 1
     assert not all_faults(unfolded)
     assert not all_faults(film(stacked, frozenset({"layers.1"})))
+
+
+def test_no_line_runs_through_the_name_of_a_frame_in_the_drawing_of_a_difference():
+    run = recorded("branch")
+    crossed = 0
+    for before, after in pairwise(["input", *run.names]):
+        found = jq.diff(run, before, after)
+        plain = render_svg(diff_dot(found).dot.source)
+        crossed += faults(drawn_by_graphviz(plain)).total()
+        moved = found._repr_mimebundle_()["text/html"]
+        assert not faults(drawn_by_graphviz(moved))
+        assert len(moved) == pytest.approx(len(plain), abs=20)
+    assert crossed  # or there was nothing to be done
 
 
 # Labels -------------------------------------------------------------------------------------------
