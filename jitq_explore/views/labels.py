@@ -21,6 +21,25 @@ LINE_WIDTH = 38
 _CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _POOL = ("input", "kernel", "stride", "padding", "dilation", "ceil mode")
 _NORM = ("input", "weight", "bias", "mean", "variance", "training", "momentum", "eps")
+_NORM_KERNEL = ("input", "weight", "bias", "mean", "variance", "eps")
+
+_KERNELS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "linear"), ("input", "weight")),
+    **dict.fromkeys(("conv1d_relu", "conv2d_relu", "conv3d_relu"), ("input", "weight")),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), ("input", "weight")),
+    **dict.fromkeys(("linear_relu", "prelu"), ("input", "weight")),
+    **dict.fromkeys(("add", "add_relu", "mul", "mul_relu", "matmul"), ("input", "other")),
+    **dict.fromkeys(("cat", "cat_relu"), ("tensors", "dim")),
+    **dict.fromkeys(("hardswish", "sigmoid", "elu"), ("input",)),
+    **dict.fromkeys(("batch_norm", "batch_norm_relu"), _NORM_KERNEL),
+    **dict.fromkeys(("batch_norm2d", "batch_norm2d_relu"), _NORM_KERNEL),
+    "instance_norm": ("input", "weight", "bias", "eps"),
+    "layer_norm": ("input", "normalized shape", "weight", "bias", "eps"),
+    "group_norm": ("input", "groups", "weight", "bias", "eps"),
+    "leaky_relu": ("input", "slope", "in place"),
+    "softmax": ("input", "dim"),
+}
+"""What comes before the scale and zero point of a quantized kernel's result."""
 
 # A snapshot holds no schemas, so the few names that make a label readable are kept here.
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
@@ -29,6 +48,7 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "aten::conv3d": _CONV,
     "aten::_convolution": (*_CONV[:-1], "transposed", "output padding", "groups"),
     "aten::batch_norm": _NORM,
+    "aten::layer_norm": ("input", "normalized shape", "weight", "bias", "eps"),
     "aten::linear": ("input", "weight", "bias"),
     "aten::max_pool2d": _POOL,
     "aten::avg_pool2d": _POOL,
@@ -43,13 +63,8 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "aten::quantize_per_tensor": ("input", "scale", "zero point", "dtype"),
     "aten::quantize_per_channel": ("input", "scales", "zero points", "axis", "dtype"),
     "prim::Loop": ("at most", "while"),
-    "quantized::conv2d": ("input", "weight", "scale", "zero point"),
-    "quantized::conv2d_relu": ("input", "weight", "scale", "zero point"),
-    "quantized::linear": ("input", "weight", "scale", "zero point"),
-    "quantized::linear_relu": ("input", "weight", "scale", "zero point"),
     "quantized::linear_dynamic": ("input", "weight"),
-    "quantized::add": ("input", "other", "scale", "zero point"),
-    "quantized::add_relu": ("input", "other", "scale", "zero point"),
+    **{f"quantized::{kind}": (*names, "scale", "zero point") for kind, names in _KERNELS.items()},
 }
 
 _USUAL = {

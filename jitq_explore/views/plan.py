@@ -217,5 +217,6 @@ def _numbers(text: str) -> list[float]:
 
 
 def _rect(corners: Sequence[Point]) -> Rect:
-    xs, ys = [x for x, _ in corners], [y for _, y in corners]
+    # As exact as is drawn: sums of heights within a box then end where the box does.
+    xs, ys = [round(x, 1) for x, _ in corners], [round(y, 1) for _, y in corners]
     return Rect(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
