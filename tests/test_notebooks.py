@@ -36,6 +36,10 @@ def test_it_and_its_solutions_run_and_print_nothing_red(path, tmp_path):
         if output.output_type == "stream" and output.name == "stderr"
     ]
     assert not red
+    pictures = [output.data for cell in notebook.cells for output in _shown(cell)]
+    assert not [
+        data for data in pictures if data.keys() == {"text/plain"} and "<Figure" in str(data)
+    ]
 
 
 @each_notebook
@@ -53,6 +57,10 @@ def test_every_exercise_has_room_for_an_answer_and_a_hidden_solution(path):
     for n in exercises:
         assert cells[n + 1].source == "# your turn"
         assert _solutions(cells[n + 2])
+
+
+def _shown(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for output in cell.get("outputs", []) if "data" in output]
 
 
 def _with_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
