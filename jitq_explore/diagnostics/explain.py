@@ -270,7 +270,14 @@ def _at_the_observers(examiner: Examiner, node: Node) -> _Told:
     return _Told("float", "its result is not observed", reasons)
 
 
-_SAME_SCALE = "it hands on the scale of its input, or has a fixed one"
+_FIXED_SCALE = frozenset({"aten::sigmoid", "aten::tanh", "aten::hardsigmoid"})
+"""Kinds whose results lie between ends that are known beforehand."""
+
+
+def _same_scale(node: Node) -> Reason:
+    if node.kind.removesuffix("_") in _FIXED_SCALE:
+        return Reason("as_it_is", "its results lie between ends known beforehand: so is its scale")
+    return Reason("as_it_is", "it hands on the scale of its input")
 
 
 def _hands_on_observed(examiner: Examiner, node: Node) -> bool:
@@ -301,7 +308,7 @@ def _why_not_observed(examiner: Examiner, node: Node) -> Iterator[Reason]:
     later = examiner.later(node)
     if later is None or later[0].is_where_it_failed:
         if _hands_on_observed(examiner, node):
-            yield Reason("as_it_is", _SAME_SCALE)
+            yield _same_scale(node)
         elif later is None:
             yield Reason("not_yet", "nothing is quantized yet, or nothing is left of it by then")
         else:
@@ -311,6 +318,6 @@ def _why_not_observed(examiner: Examiner, node: Node) -> Iterator[Reason]:
     if is_kernel(there):
         yield Reason("in_kernel", f"it goes into {there.kind}, whose result is another value")
     elif Domain.QUANTIZED in {after.domains.get(name) for name in there.inputs}:
-        yield Reason("as_it_is", _SAME_SCALE)
+        yield _same_scale(node)
     else:
         yield from after.reasons(there)

@@ -71,6 +71,23 @@ def test_it_asks_of_what_the_stage_did():
     }
 
 
+@pytest.mark.parametrize(
+    ("mode", "stages"), [("static", ["insert_quant_dequant"]), ("on_device", ["quantize"])]
+)
+def test_scales_are_asked_for_once_where_they_are_computed(mode: str, stages: list[str]):
+    lessons = stage_lessons(recorded("transformer_block", "scripted", mode))
+    asks = [each for each in lessons if any(isinstance(asked, Number) for asked in each.questions)]
+    assert [each.stage for each in asks] == stages
+
+
+def test_ranges_are_covered_by_as_many_integers_as_there_are():
+    (asked,) = next(
+        each.questions for each in stage_lessons(recorded("residual")) if each.stage == "calibrate"
+    )
+    most = jq.observer_table(recorded("residual")).quant_max.max()
+    assert f": {most + 1} integers have to cover it" in asked.explanation
+
+
 CHOICE = Choice("Which?", (Option("a", True), Option("b", False), Option("c", True)), "So.")
 SINGLE = Choice("Which?", (Option("a", True), Option("b", False)), "So.", is_single=True)
 NUMBER = Number("How much?", 0.02, 0.0004, "So.")

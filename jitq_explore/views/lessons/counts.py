@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitq_explore.diagnostics.stage_groups import base_name
 from jitq_explore.views.lessons.question import Choice, Option, Question
 from jitq_explore.views.lessons.transition import Transition
+
+_MORE = {
+    "inline": " Drawings look into submodules at every stage, and so do not show this one: it "
+    "changes where torch keeps the ops, and none of them.",
+    "reset_observers": " What changes are the observers' readings.",
+    "observe": " What changes are the observers' readings.",
+}
+"""Stages that do something else than their graph shows."""
 
 
 def ask(transition: Transition) -> Iterator[Question]:
@@ -24,6 +33,6 @@ def ask(transition: Transition) -> Iterator[Question]:
     yield Choice(
         "What will this stage do to the graph?",
         tuple(Option(label, right) for label, right in is_right.items()),
-        f"{found.summary()}.",
+        f"{found.summary()}.{_MORE.get(base_name(transition.stage), '')}",
         is_single=True,
     )

@@ -1,4 +1,4 @@
-"""Which ops will be computed by quantized kernels?"""
+"""Which ops will quantized kernels replace?"""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def ask(transition: Transition) -> Iterator[Question]:
     fused = sum(len(parts) > 1 for parts in _parts(taken).values())
     several = f", {fused} of them for more than one op" if fused else ""
     yield Choice(
-        "Which of these ops will be computed by a quantized kernel?",
+        "Which of these ops will this stage replace by a quantized kernel?",
         tuple(
             _option(transition, node, taken.get(node.id), taken)
             for node in mixed(right, wrong, ops)
         ),
         f"{len(right)} of {plural(len(ops), 'op')} went into {plural(len(kernels), 'kernel')}"
         f"{several}. A rule puts a kernel in where it knows the op with "
-        f"{_AROUND[transition.recording.mode]}; the other ops go on as they are.",
+        f"{_AROUND[transition.recording.mode]}; the other ops stay what they are.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jitq_explore.snapshots.observations import Observation, observations
 from jitq_explore.snapshots.printable import printable
@@ -30,7 +30,7 @@ def ask(transition: Transition) -> Iterator[Question]:
     yield Choice(
         "Which of these values will have the widest range?",
         tuple(_option(transition, each, widest) for each in asked),
-        "A wide range means large steps: 256 integers have to cover it. Sums (residual "
+        f"A wide range means large steps: {_integers(asked)} have to cover it. Sums (residual "
         "connections, wide linear layers) widen a range, a relu cuts it off at 0.",
         is_single=True,
     )
@@ -44,6 +44,15 @@ def _seen(transition: Transition, stage: str) -> set[str]:
 
 def _width(seen: Observation) -> float:
     return seen.reading.maximum[0] - seen.reading.minimum[0]
+
+
+def _integers(asked: Sequence[Observation]) -> str:
+    """How many integers there are for a range, where they all have as many."""
+    ends = {(each.reading.quant_min, each.reading.quant_max) for each in asked}
+    least, most = ends.pop()
+    if ends or least is None or most is None:
+        return "its integers"
+    return f"{most - least + 1} integers"
 
 
 def _option(transition: Transition, seen: Observation, widest: float) -> Option:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitq_explore.snapshots.observations import Observation, observations
+from jitq_explore.diagnostics.stage_groups import base_name
+from jitq_explore.snapshots.lineage import module_of
+from jitq_explore.snapshots.observations import Observation, observations, observing_stage
 from jitq_explore.snapshots.printable import printable
 from jitq_explore.snapshots.qparams import qparams_of
 from jitq_explore.snapshots.quant_node import role_of
@@ -17,24 +19,41 @@ _TOLERANCE = 0.02
 
 
 def ask(transition: Transition) -> Iterator[Question]:
-    """Asked where a stage put quantize nodes in, of values whose range says what the scale is."""
-    if not any(role_of(node) for node in transition.diff.added):
+    """Asked where ranges become scales, of values whose range says what the scale is."""
+    if not _ranges_become_scales(transition):
         return
     seen = [each for each in observations(transition.recording) if _follows_from_range(each)]
     affine = [each for each in seen if each.reading.qscheme == "per_tensor_affine"]
     symmetric = [each for each in seen if each.reading.qscheme.endswith("symmetric")]
     for found in (affine, symmetric):
         if found:
-            yield _scale(found[len(found) // 2])
+            yield _scale(transition, found[len(found) // 2])
     shifted = [each for each in affine if each.reading.zero_point[0] != each.reading.quant_min]
     if shifted:
-        yield _zero_point(shifted[len(shifted) // 2])
+        yield _zero_point(transition, shifted[len(shifted) // 2])
+
+
+def _ranges_become_scales(transition: Transition) -> bool:
+    """Whether the stage put quantize nodes in place of observers that had seen something.
+
+    On the device the observers see something later, and a method of its own computes the scales.
+    """
+    if transition.recording.mode == "on_device":
+        return base_name(transition.stage) == "quantize"
+    found = transition.diff
+    replaced = any(node.is_observer for node in found.removed)
+    return replaced and any(role_of(node) for node in found.added)
 
 
 def _follows_from_range(seen: Observation) -> bool:
-    """Whether the scale is what the ends give: a histogram observer may settle on a part."""
+    """Whether the scale is what the ends give: a histogram observer may settle on a part.
+
+    A range without a width, such as that of a norm's untrained weight, asks nothing of anybody.
+    """
     reading = seen.reading
     if not (reading.calibrated and reading.scale and reading.minimum):
+        return False
+    if reading.minimum[0] == reading.maximum[0]:
         return False
     if reading.quant_min is None or reading.quant_max is None:
         return False
@@ -42,7 +61,7 @@ def _follows_from_range(seen: Observation) -> bool:
     return abs(found.scale[0] - reading.scale[0]) <= _TOLERANCE / 10 * reading.scale[0]
 
 
-def _scale(seen: Observation) -> Number:
+def _scale(transition: Transition, seen: Observation) -> Number:
     reading = seen.reading
     steps = _steps(seen)
     low, high = reading.minimum[0], reading.maximum[0]
@@ -58,19 +77,19 @@ def _scale(seen: Observation) -> Number:
     scale = number_text(reading.scale[0])
     equals = "=" if number_text(whole / parts) == scale else "≈"
     return Number(
-        f"{_introduced(seen)} What will the scale be?",
+        f"{_introduced(transition, seen)} What will the scale be?",
         reading.scale[0],
         _TOLERANCE * reading.scale[0],
         f"{how}: {number_text(whole)} / {parts:g} {equals} {scale}.",
     )
 
 
-def _zero_point(seen: Observation) -> Number:
+def _zero_point(transition: Transition, seen: Observation) -> Number:
     reading = seen.reading
     low = min(reading.minimum[0], 0.0)
     return Number(
-        f"{_introduced(seen)} Its scale is {number_text(reading.scale[0])}. Which integer will "
-        "stand for 0 (the zero point)?",
+        f"{_introduced(transition, seen)} Its scale is {number_text(reading.scale[0])}. Which "
+        "integer will stand for 0 (the zero point)?",
         reading.zero_point[0],
         0.5,
         f"The least integer, {reading.quant_min}, stands for {number_text(low)}; 0 lies "
@@ -83,11 +102,12 @@ def _steps(seen: Observation) -> int:
     return (seen.reading.quant_max or 0) - (seen.reading.quant_min or 0)
 
 
-def _introduced(seen: Observation) -> str:
+def _introduced(transition: Transition, seen: Observation) -> str:
     reading = seen.reading
     channel = " its first channel" if len(reading.minimum) > 1 else ""
     role = "The weight" if seen.role == "weight" else "The value"
-    module = f" of {printable(reading.module)}" if reading.module else ""
+    owner = reading.module or _using(transition, seen)
+    module = f" of {printable(owner)}" if owner else ""
     return (
         f"{role} %{printable(seen.value)}{module}: the observer saw"
         f"{' in' + channel if channel else ''} {number_text(reading.minimum[0])} … "
@@ -95,3 +115,12 @@ def _introduced(seen: Observation) -> str:
         f"{reading.dtype} here has the integers {reading.quant_min} … {reading.quant_max}, "
         f"{reading.qscheme.replace('_', ' ')}."
     )
+
+
+def _using(transition: Transition, seen: Observation) -> str:
+    """The module that takes a weight whose observer the whole model owns, as on the device."""
+    stage = observing_stage(transition.recording)
+    if stage is None or seen.role != "weight":
+        return ""
+    users = stage.after.graph().consumers.get(seen.node.outputs[0], ())
+    return module_of(transition.recording, stage.name, users[0]) if users else ""
