@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import math
 import re
@@ -13,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
 from runs import recorded, session
 from torch import nn
 from torch.ao.quantization import (
@@ -127,8 +129,8 @@ def test_ranges_come_in_network_order_weights_and_activations_apart():
 def test_the_channels_that_one_scale_kills_are_named():
     (where,) = paths(spoilt(), "weight")
     said = jq.plot_channels(spoilt(), where).said
-    assert "nothing but zeros of channels 7 and at most 3 steps" in said
-    assert " 5" not in said.partition("channels 7")[2]
+    assert "nothing but zeros of channel 7 and at most 3 steps" in said
+    assert " 5" not in said.partition("channel 7")[2]
 
 
 def test_the_timeline_names_the_batch_that_moved_the_range_most():
@@ -216,6 +218,18 @@ def test_a_notebook_shows_a_picture_of_its_own():
     data, size = jq.plot_ranges(spoilt())._repr_png_()
     assert data.startswith(b"\x89PNG")
     assert size["width"] > size["height"] > 100
+
+
+def test_a_notebook_shows_it_as_sharp_after_pyplot_took_over(monkeypatch):
+    plot, formatter, shown = jq.plot_ranges(spoilt()), DisplayFormatter(), []
+    formatter.formatters["image/png"].for_type(mpl.figure.Figure, lambda _: b"pyplot's")
+    monkeypatch.setattr("IPython.display.display", lambda data, **more: shown.append((data, more)))
+    assert formatter.format(plot) == ({}, {})
+    ((data, more),) = shown
+    png, size = plot._repr_png_()
+    assert base64.b64decode(data["image/png"]) == png
+    assert more["metadata"]["image/png"] == size
+    assert data["text/plain"].startswith("Ranges in network order: ")
 
 
 @pytest.mark.parametrize("spoiler", [math.nan, math.inf, 3e38])

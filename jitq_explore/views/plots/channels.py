@@ -60,13 +60,16 @@ def _said(channels: ChannelRanges) -> str:
     which = "The one scale there is" if channels.is_present else "One scale for all"
     lost = []
     if channels.killed:
-        lost.append(f"nothing but zeros of channels {words.listed(channels.killed)}")
+        lost.append(f"nothing but zeros of {_named(channels.killed)}")
     if channels.starved:
-        lost.append(f"at most {FEW} steps to either side of channels")
-        lost[-1] += f" {words.listed(channels.starved)}"
+        lost.append(f"at most {FEW} steps to either side of {_named(channels.starved)}")
     verb = "leaves" if channels.is_present else "would leave"
     what = " and ".join(lost) or f"more than {FEW} steps of each"
     return f"{said}. {which} ({words.number(channels.step)}) {verb} {what}."
+
+
+def _named(numbers: Sequence[int]) -> str:
+    return f"channel{'s' if len(numbers) > 1 else ''} {words.listed(numbers)}"
 
 
 def _draw(axes: Axes, channels: ChannelRanges) -> None:
