@@ -105,6 +105,7 @@ class Place:
         """What there is to say of the node, given the stage that inserted it and its fate."""
         quantizer = self.quantizer(node)
         module, value, observer = self.observed(node, quantizer)
+        quantizer = quantizer or self.handed_on(node)
         per_channel = quantizer is not None and quantizer.kind.endswith("per_channel")
         axis = self.qparam(quantizer, 3) if per_channel else None
         scale, zero_point, dtype = self.qparams(quantizer, 4 if per_channel else 3, observer)
@@ -134,6 +135,16 @@ class Place:
             users = self.graph.consumers.get(found.outputs[0], ())
             found = next((user for user in users if role_of(user) == "quantize"), None)
         return found if found is not None and role_of(found) == "quantize" else None
+
+    def handed_on(self, node: Node) -> Node | None:
+        """The quantize node whose qparams a dequantize has, through aten ops alone: those that run
+        on quantized values keep their qparams, kernels have qparams of their own."""
+        if role_of(node) != "dequantize":
+            return None
+        maker = self.graph.producers.get(node.inputs[0])
+        while maker is not None and role_of(maker) is None and maker.kind.startswith("aten::"):
+            maker = self.graph.producers.get(maker.inputs[0])
+        return maker if maker is not None and role_of(maker) == "quantize" else None
 
     def quantized_source(self, value: str) -> Node | None:
         """The quantize node a quantized value comes from, through ops that keep its qparams."""

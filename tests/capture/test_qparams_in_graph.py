@@ -106,6 +106,15 @@ def test_qparams_are_exactly_those_in_the_graph(net, how, qconfig):
         assert row.scale == observers.scale[row.observer]
 
 
+def test_a_dequantize_behind_a_pooling_has_the_scale_of_what_was_pooled():
+    model, batches = net_and_batches("digits", "scripted")
+    run = jq.Session.static(model, {"": FBGEMM}, calibrate, [batches])
+    table = jq.quant_node_table(run.run())
+    taken = table[(table.kind == "aten::dequantize") & (table.feeds == "aten::linear")]
+    pooled = table[table.feeds == "aten::max_pool2d"]
+    assert taken[taken.scheme == "per tensor"].scale.item() == pooled.scale.item()
+
+
 def requantizers(block):
     """Scale and zero point of every op of the final graph that makes a quantized value."""
     for node in block.nodes():
