@@ -219,7 +219,7 @@ class Examiner:
         mode = self.recording.mode
         if has_rule(node.kind, mode):
             return None
-        instead = in_place_of(node.kind)
+        instead = in_place_of(node.kind, mode)
         if mode != "static" and has_rule(node.kind, "static"):
             return Reason(
                 "dynamic_only",

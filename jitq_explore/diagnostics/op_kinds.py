@@ -65,10 +65,16 @@ INSTEAD: Mapping[str, str] = {
 }
 """Kind that has no rule -> what could stand in its place."""
 
+_INSTEAD_IN_ANY_MODE = _aten("lstm gru embedding addmm")
+"""Those whose stand-in is known outside of static quantization, too."""
 
-def in_place_of(kind: str) -> str:
-    """What could stand in place of an op that has no rule, in words; "" for nothing."""
-    return INSTEAD.get(kind, "") or INSTEAD.get(kind.removesuffix("_"), "")
+
+def in_place_of(kind: str, mode: str = "static") -> str:
+    """What could stand in place of an op without a rule in that mode, in words; "" for nothing."""
+    known = kind if kind in INSTEAD else kind.removesuffix("_")
+    if mode != "static" and known not in _INSTEAD_IN_ANY_MODE:
+        return ""
+    return INSTEAD.get(known, "")
 
 
 def is_compute(graph: Graph, node: Node) -> bool:

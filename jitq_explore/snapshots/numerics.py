@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from jitq_explore.snapshots.graph import Node
+from jitq_explore.snapshots.source import short_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,8 @@ class BranchTaken:
             else f"took its {'else' if self.taken else 'if'} branch, the float model the other one"
         )
         where = f" of module {self.module!r}" if self.module else ""
-        return (
-            f"batch {self.batch}, after {self.stage!r}: {self.kind}{where} ({self.source}) {what}"
-        )
+        line = f" ({short_source(self.source)})" if self.source else ""
+        return f"batch {self.batch}, after {self.stage!r}: {self.kind}{where}{line} {what}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import jitq_explore as jq
 from jitq_explore.capture import held_values
 from jitq_explore.capture.interpret import Program
 from jitq_explore.capture.replay import Call
+from jitq_explore.snapshots.source import short_source
 
 IN_A_BRANCH = {"positive", "negative"}
 HOOKED = (nn.Conv2d, nn.BatchNorm2d, nn.Linear, nn.LayerNorm, nn.LSTM)
@@ -178,7 +179,7 @@ def test_another_branch_is_reported_and_not_averaged_over():
     assert (branch.kind, branch.batch) == ("prim::If", 1)
     assert branch.taken != branch.float_taken
     assert "test_numerics.py" in branch.source
-    assert "took its" in str(branch)
+    assert f" ({short_source(branch.source)}) took its" in str(branch)
     outputs = {o.name: o.batches for o in comparison.outputs if o.stage == "dce"}
     assert outputs == {"output[0]": 2, "output[1]": 3}
     assert all(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import jitq_explore as jq
 from jitq_explore.diagnostics.causes import float_ops
-from jitq_explore.diagnostics.op_kinds import INSTEAD, has_rule
+from jitq_explore.diagnostics.op_kinds import INSTEAD, has_rule, in_place_of
 
 Op = Callable[[Tensor], Tensor]
 
@@ -58,3 +58,9 @@ def test_an_op_stays_float_where_the_tables_have_no_rule_for_it(name):
 
 def test_nothing_is_offered_in_place_of_what_has_a_rule():
     assert [kind for kind in INSTEAD if has_rule(kind, "static")] == []
+
+
+def test_what_only_static_quantization_has_a_kernel_for_is_not_offered_in_dynamic():
+    assert "mul" in in_place_of("aten::div_")
+    assert in_place_of("aten::div_", "dynamic") == ""
+    assert "quantize_dynamic" in in_place_of("aten::lstm", "dynamic")
