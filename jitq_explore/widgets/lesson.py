@@ -56,8 +56,7 @@ class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._next = _button("Next stage", self._on_next, "Asks about the stage after this one")
         self._next.layout.display = "none"
         self._heading, self._picture = widgets.HTML(), widgets.HTML()
-        marked = "" if lesson.before == INPUT else f"; marked is what {lesson.before} did"
-        self._fill(f"The graph that {lesson.stage} is given{marked}", lesson.before, "after")
+        self._fill(f"The graph that {lesson.stage} is given", lesson.before, "after")
         forms = [form.widget for form in self._forms]
         side = widgets.VBox([*forms, widgets.HBox([self._check, self._next])])
         side.add_class("jitq-lesson-questions")
@@ -83,11 +82,15 @@ class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         assert isinstance(answer, dict)
         problem = answer.get("error") or answer.get("problem")
         picture = f"<pre>{html.escape(str(problem))}</pre>" if problem else answer["svg"]
+        if side == "after" and stage != INPUT and _is_marked(picture):
+            caption += f"; marked is what {stage} did"
+        note = html.escape(answer.get("note", ""))
         return (
             f'<figure class="jitq-lesson-figure jitq-lesson-{side}">'
             f"<figcaption>{html.escape(caption)}</figcaption>"
             f'<div class="jitq-lesson-sheet" tabindex="0" role="img" '
-            f'aria-label="{html.escape(caption)}">{picture}</div></figure>'
+            f'aria-label="{html.escape(caption)}">{picture}</div>'
+            f'<p class="jitq-lesson-note">{note}</p></figure>'
         )
 
     def _on_check(self, _: object) -> None:
@@ -105,6 +108,11 @@ class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if further is not self.progress:
             self.progress = further
             self._show()
+
+
+def _is_marked(svg: str) -> bool:
+    """Whether a drawing of what is there has boxes that are new, or changed."""
+    return 'class="row added"' in svg or 'class="row changed"' in svg
 
 
 def _button(label: str, pressed: Callable[[object], None], hint: str) -> widgets.Button:

@@ -70,12 +70,7 @@ class _RadioForm:
 
     def reveal(self, verdict: Verdict) -> None:
         self.field.disabled = True
-        rows = "".join(
-            f"<li>{html.escape(option.label)}{': ' if option.reason else ''}"
-            f"{html.escape(option.reason)}</li>"
-            for option in self.question.options
-            if option.is_right or option.reason
-        )
+        rows = "".join(map(_told, self.question.options))
         self.end.value = f"<ul>{rows}</ul>{_verdict(self.question, verdict)}"
 
 
@@ -115,6 +110,14 @@ def _reason(option: Option, was_hit: bool) -> str:
     answer = "yes" if option.is_right else "no"
     reason = f": {html.escape(option.reason)}" if option.reason else ""
     return f'<p class="jitq-lesson-{word}">{sign} {answer}{reason}</p>'
+
+
+def _told(option: Option) -> str:
+    """An option of which one is right: that one stands out, the others where there is a reason."""
+    label = html.escape(option.label)
+    label = f"<b>✓ {label}</b>" if option.is_right else label
+    reason = f": {html.escape(option.reason)}" if option.reason else ""
+    return f"<li>{label}{reason}</li>" if option.is_right or option.reason else ""
 
 
 def _verdict(question: Question, verdict: Verdict) -> str:

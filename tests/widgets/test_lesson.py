@@ -146,7 +146,10 @@ def test_the_widget_shows_the_stage_only_after_the_answers():
         lesson._next.click()
         if number == 0:
             assert "insert_observers is given; marked is what fold_conv_bn did" in texts(lesson)
+        assert "marked is what calibrate did" not in texts(lesson)  # it changed no box
     assert "The end: " in texts(lesson)
+    assert "nodes have no box (−" in texts(lesson)  # those that dce removed
+    assert "<b>✓ Nodes are removed, none is added</b>" in texts(lesson)
 
 
 @pytest.mark.parametrize(
