@@ -37,9 +37,18 @@ TOPICS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("What if", ("what_if", "recommend")),
     ("Keep and share", ("save", "load", "to_html")),
     ("What is raised", ("Stopped", "WouldCrashError", "IsolatedPassError")),
+    (
+        "In tests and in CI",
+        (
+            "testing.assert_quantized",
+            "testing.assert_no_findings",
+            "testing.assert_sqnr",
+            "testing.assert_stage",
+        ),
+    ),
     ("Help", ("reference",)),
 )
-"""What is for what; every public name is in one of them."""
+"""What is for what; every public name is in one of them, and what a test imports from `testing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,8 @@ def reference(name: str | None = None) -> Reference:
     if name is None:
         entries = ((title, tuple(map(_entry, names))) for title, names in TOPICS)
         return Reference(tuple(entries))
-    first, _, member = name.removeprefix("jq.").partition(".")
+    asked = name.removeprefix("jq.").removeprefix(f"{PACKAGE}.")
+    first, _, member = (asked, "", "") if asked in known else asked.partition(".")
     if first not in known:
         raise KeyError(f"{name!r} is no public name ({_nearest(first, known)})")
     entry = _entry(first)
@@ -126,7 +136,8 @@ def _nearest(name: str, names: list[str]) -> str:
 
 
 def _entry(name: str) -> Entry:
-    thing = getattr(importlib.import_module(PACKAGE), name)
+    module, _, last = f"{PACKAGE}.{name}".rpartition(".")
+    thing = getattr(importlib.import_module(module), last)
     members = tuple(_members(thing)) if inspect.isclass(thing) else ()
     return Entry(name, _signature(thing), inspect.getdoc(thing) or "", members)
 

@@ -126,7 +126,8 @@ def test_what_was_seen_before_a_failure_is_kept(files, fails):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("record nothing.pt --dynamic -o run.jitq", "there is no file nothing.pt"),
+        ("record nothing.pt --dynamic -o run.jitq", "no file nothing.pt; name it as seen from "),
+        ("record . --dynamic -o run.jitq", "is a folder; name a file in it"),
         ("record state_dict.pt --dynamic -o run.jitq", "torch.jit.save"),
         ("record model.pt -o run.jitq", "--inputs"),
         ("record model.pt --inputs model.pt -o run.jitq", "torch.save"),

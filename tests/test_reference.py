@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 import jitq_explore as jq
+from jitq_explore import testing
 from jitq_explore.cli import main
 from jitq_explore.reference import TOPICS, reference
 
 
 def test_every_public_name_is_in_one_topic():
     named = [name for _, names in TOPICS for name in names]
-    assert sorted(named) == sorted(set(jq.__all__) - {"__version__"})
+    asserted = {f"testing.{name}" for name in vars(testing) if name.startswith("assert_")}
+    assert sorted(named) == sorted(set(jq.__all__) - {"__version__"} | asserted)
 
 
 def test_every_public_name_and_method_says_what_it_is():
@@ -28,6 +30,7 @@ def test_every_public_name_and_method_says_what_it_is():
     [
         ("diff", "diff(recording: Recording, before: str, after: str, method: str | None = None)"),
         ("jq.Session.step", "step() -> StageRecord"),
+        ("jitq_explore.testing.assert_sqnr", "testing.assert_sqnr(recording: "),
         (
             "Session",
             ".on_device(model: ScriptModule, qconfig_dict: Mapping[str, Any], method_name: str = 'forward'",

@@ -81,9 +81,9 @@ def arguments_of(batch: Any) -> tuple[Any, ...]:
 
 def _check_exists(path: Path) -> None:
     if not path.exists():
-        raise BadFileError(f"there is no file {path}")
+        raise BadFileError(f"there is no file {path}; name it as seen from {Path.cwd()}")
     if path.is_dir():
-        raise BadFileError(f"{path} is a folder, not a file")
+        raise BadFileError(f"{path} is a folder; name a file in it")
 
 
 def _check_batch(batch: object, where: str) -> None:
