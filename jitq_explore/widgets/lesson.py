@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 
 import ipywidgets as widgets
@@ -13,6 +13,12 @@ from jitq_explore.views.answers.answers import Answers
 from jitq_explore.views.lessons.lesson import ended_with, stage_lessons
 from jitq_explore.widgets.lesson_forms import Form, form_of
 from jitq_explore.widgets.lesson_progress import LessonProgress
+
+_LEAST_SCALE = 0.9
+"""Pixels for a point of a drawing, so that its smallest text can still be read."""
+
+_FRAME = 24
+"""Pixels around a drawing."""
 
 _STYLE = resources.files("jitq_explore.widgets").joinpath("lesson.css").read_text("utf-8")
 
@@ -75,23 +81,12 @@ class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             f"<span>stage {progress.at + 1} of {len(progress.lessons)}</span>"
             f"<b>{scored}</b></div><p>{html.escape(progress.lesson.text)}</p>{end}"
         )
-        self._picture.value = self._drawing(caption, stage, side)
-
-    def _drawing(self, caption: str, stage: str, side: str) -> str:
         answer = self._answers.answer("drawing", {"stage": stage, "side": side})
         assert isinstance(answer, dict)
-        problem = answer.get("error") or answer.get("problem")
-        picture = f"<pre>{html.escape(str(problem))}</pre>" if problem else answer["svg"]
-        if side == "after" and stage != INPUT and _is_marked(picture):
-            caption += f"; marked is what {stage} did"
-        note = html.escape(answer.get("note", ""))
-        return (
-            f'<figure class="jitq-lesson-figure jitq-lesson-{side}">'
-            f"<figcaption>{html.escape(caption)}</figcaption>"
-            f'<div class="jitq-lesson-sheet" tabindex="0" role="img" '
-            f'aria-label="{html.escape(caption)}">{picture}</div>'
-            f'<p class="jitq-lesson-note">{note}</p></figure>'
-        )
+        least = answer.get("width", 0.0) * _LEAST_SCALE
+        # Where there is no room for that beside the questions, they come below.
+        self._picture.layout.flex = f"1 1 {least + _FRAME:.0f}px"
+        self._picture.value = _figure(answer, least, caption, stage, side)
 
     def _on_check(self, _: object) -> None:
         self.progress = self.progress.answer([form.given for form in self._forms])
@@ -108,6 +103,22 @@ class Lesson(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if further is not self.progress:
             self.progress = further
             self._show()
+
+
+def _figure(answer: Mapping[str, object], least: float, caption: str, stage: str, side: str) -> str:
+    """The drawing, at least that wide in pixels, with what is said above and below it."""
+    problem = answer.get("error") or answer.get("problem")
+    picture = f"<pre>{html.escape(str(problem))}</pre>" if problem else str(answer["svg"])
+    if side == "after" and stage != INPUT and _is_marked(picture):
+        caption += f"; marked is what {stage} did"
+    note = html.escape(str(answer.get("note", "")))
+    return (
+        f'<figure class="jitq-lesson-figure jitq-lesson-{side}">'
+        f"<figcaption>{html.escape(caption)}</figcaption>"
+        f'<div class="jitq-lesson-sheet" style="--jitq-lesson-least: {least:.0f}px" tabindex="0" '
+        f'role="img" aria-label="{html.escape(caption)}">{picture}</div>'
+        f'<p class="jitq-lesson-note">{note}</p></figure>'
+    )
 
 
 def _is_marked(svg: str) -> bool:
