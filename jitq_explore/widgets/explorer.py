@@ -186,7 +186,9 @@ class Explorer(anywidget.AnyWidget):
             answer = self._answer(content["ask"], arguments)
             self._tell({"id": content.get("id"), "answer": answer})
         elif "do" in content and self._live is not None:
-            self._live.do(content, self.state["stage"])
+            message = dict(content)
+            stage = message.pop("stage", None)
+            self._live.do(message, stage if stage in self._stages else self.state["stage"])
 
     def _answer(self, kind: Any, arguments: Mapping[str, Any]) -> Any:
         try:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 # Milliseconds: a kernel on a busy machine takes its time.
 expect.set_options(timeout=20_000)
@@ -72,6 +72,12 @@ class OpenNotebook:
         outputs = self.page.evaluate(_OUTPUTS_OF_LAST_CELL)
         return "".join(output.get("text", "") for output in outputs)
 
+    def wait_for(self, expression: str, seconds: float = 20) -> None:
+        """Wait until this is true in the kernel, which hears of what is chosen a little later."""
+        deadline = time.monotonic() + seconds
+        while self.run_cell(f"print(bool({expression}))") != "True\n":
+            assert time.monotonic() < deadline, f"still not so: {expression}"
+
     @property
     def errors(self) -> list[str]:
         """The errors that cells ended with."""
@@ -94,6 +100,23 @@ class OpenNotebook:
         self.page.evaluate(_HEIGHT)
         self.page.screenshot(path=path)
 
+
+def drawn(explorer: Locator) -> None:
+    """Wait until the explorer shows the drawings of what is chosen, and they have come to rest."""
+    expect(explorer.locator(".jitq-main[aria-busy]")).to_have_count(0)
+    explorer.locator(".jitq-graph g.node").first.evaluate(_AT_REST)
+
+
+# For ten frames nothing moved: the view glides to where it goes.
+_AT_REST = """async (element) => {
+    let [place, frames] = ["", 0];
+    while (frames < 10) {
+        await new Promise(requestAnimationFrame);
+        const now = JSON.stringify(element.getBoundingClientRect());
+        frames = now === place ? frames + 1 : 0;
+        place = now;
+    }
+}"""
 
 # Scrolls to the top; how far down the last cell then reaches, in pixels.
 _HEIGHT = """() => {
@@ -154,6 +177,23 @@ def open_in_lab(notebook: Path, work: Path) -> Iterator[OpenNotebook]:
 @contextlib.contextmanager
 def _lab(served: Path, work: Path) -> Iterator[str]:
     """A JupyterLab server -> its address, with the token."""
+    for attempt in range(3):
+        try:
+            with _server(served, work) as address:
+                yield address
+                return
+        except _NotStartedError:
+            # Somebody else took the port before the server did.
+            if attempt == 2:
+                raise
+
+
+class _NotStartedError(RuntimeError):
+    """JupyterLab ended before it could be reached."""
+
+
+@contextlib.contextmanager
+def _server(served: Path, work: Path) -> Iterator[str]:
     port, token = _free_port(), secrets.token_hex(16)
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
@@ -164,7 +204,8 @@ def _lab(served: Path, work: Path) -> Iterator[str]:
         server = subprocess.Popen(command, env=_private(work), stdout=log, stderr=log)
         try:
             address = f"http://127.0.0.1:{port}/"
-            _wait_until_up(server, f"{address}api", work / "lab.log")
+            # With the token, which no other server on that port would take.
+            _wait_until_up(server, f"{address}api/status?token={token}", work / "lab.log")
             yield f"{address}?token={token}"
         finally:
             server.terminate()
@@ -229,4 +270,4 @@ def _wait_until_up(server: subprocess.Popen[bytes], address: str, log: Path) -> 
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):
             return
         time.sleep(0.2)
-    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
+    raise _NotStartedError(f"JupyterLab did not start:\n{log.read_text()}")

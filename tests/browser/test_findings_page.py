@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from browser.lab import CHROMIUM, CHROMIUM_FLAGS
+from browser.lab import CHROMIUM, CHROMIUM_FLAGS, drawn
 from playwright.sync_api import Page, expect, sync_playwright
 from runs import recorded
 
@@ -45,6 +45,7 @@ def test_a_finding_leads_to_its_node_and_says_why(page):
 
 def test_an_op_left_in_float_says_why(page):
     page.locator("button.jitq-card", has_text="dce").click()
+    drawn(page.locator(".jitq"))
     page.locator(".jitq-graph svg g.node", has_text="sum").click()
     why = page.locator(".jitq-details .jitq-section", has_text="Why?")
     expect(why).to_contain_text("no rule of torch's static quantization is for aten::sum")

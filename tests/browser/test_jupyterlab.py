@@ -7,7 +7,7 @@ import re
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser.lab import CHROMIUM, open_in_lab
+from browser.lab import CHROMIUM, drawn, open_in_lab
 from browser.test_tour import card, pytestmark  # noqa: F401
 from playwright.sync_api import expect
 
@@ -46,14 +46,14 @@ def explorer(lab):
     """That of one run, as it was when it was opened."""
     found = lab.page.locator(".jitq").first
     found.scroll_into_view_if_needed()
-    # What the last test chose is told to the kernel with a delay: after that it is not told over
-    # this, however late it arrives.
-    lab.page.wait_for_timeout(300)
-    lab.run_cell("explorer.state = first")
+    # What the last test chose may not be told yet. Another state takes the place of that, then this
+    # one takes the place of the other: both have come to the page when the cell has run.
+    lab.run_cell("explorer.state = {**first, 'stage': 'input'}\nexplorer.state = first")
     assert not lab.errors
     expect(card(found, "insert_observers")).to_have_attribute("aria-current", "step")
-    expect(boxes(found).first).to_be_visible()
+    drawn(found)
     found.get_by_role("button", name="Fit").click()
+    drawn(found)
     return found
 
 
@@ -77,7 +77,7 @@ def test_all_stages_by_keys_and_by_clicks(lab, explorer):
     for name in names[1:]:
         lab.page.keyboard.press("ArrowRight")
         expect(card(explorer, name)).to_have_attribute("aria-current", "step")
-        expect(boxes(explorer).first).to_be_visible()
+        drawn(explorer)
     for name in reversed(names):
         card(explorer, name).click()
         expect(card(explorer, name)).to_have_attribute("aria-current", "step")
@@ -90,6 +90,7 @@ def test_a_node_shows_its_row_and_is_followed_over_the_stages(lab, explorer):
     lab.page.keyboard.press("ArrowRight")
     lab.page.keyboard.press("ArrowRight")
     expect(card(explorer, "insert_quant_dequant")).to_have_attribute("aria-current", "step")
+    drawn(explorer)
     expect(explorer.locator("tr.jitq-here").first).to_be_visible()
     lab.page.keyboard.press("Escape")
     expect(explorer.locator("tr.jitq-here")).to_have_count(0)
@@ -99,7 +100,8 @@ def test_a_row_shows_its_node_in_the_middle(explorer):
     explorer.locator("tr.jitq-row").last.click()
     expect(selected(explorer)).to_contain_text("observe")
     chosen = explorer.locator(".jitq-graph g.node.jitq-graph-chosen")
-    explorer.page.wait_for_timeout(400)  # milliseconds: it glides there
+    expect(chosen).not_to_have_count(0)
+    drawn(explorer)
     view = explorer.locator(".jitq-graph").first.bounding_box()
     x, y = middle(chosen.first)
     assert view["x"] < x < view["x"] + view["width"]
@@ -110,8 +112,10 @@ def test_modules_fold_and_unfold(explorer):
     count = boxes(explorer).count()
     explorer.get_by_role("button", name="Fold all", exact=True).click()
     expect(boxes(explorer)).not_to_have_count(count)
+    drawn(explorer)
     folded = boxes(explorer).count()
     explorer.get_by_role("button", name="Fit").click()
+    drawn(explorer)
     boxes(explorer, re.compile("nodes")).first.dblclick()
     expect(boxes(explorer)).not_to_have_count(folded)
     explorer.get_by_role("button", name="Unfold all").click()
@@ -146,6 +150,7 @@ def test_every_tab_has_something_to_say(explorer):
 def test_unchanged_boxes_stand_still(lab, explorer):
     card(explorer, "calibrate").click()
     expect(card(explorer, "calibrate")).to_have_attribute("aria-current", "step")
+    drawn(explorer)
 
     def places():
         found = explorer.locator(".jitq-graph g.node")
@@ -154,6 +159,7 @@ def test_unchanged_boxes_stand_still(lab, explorer):
     before = places()
     lab.page.keyboard.press("ArrowRight")
     expect(card(explorer, "insert_quant_dequant")).to_have_attribute("aria-current", "step")
+    drawn(explorer)
     expect(boxes(explorer, "quantize").first).to_be_visible()
     after = places()
     common = before.keys() & after.keys()
@@ -181,6 +187,9 @@ def test_it_is_accessible(lab, explorer, theme):
     lab.page.evaluate(
         "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
     )
+    expect(lab.page.locator("body")).to_have_attribute("data-jp-theme-name", theme)
     boxes(explorer).first.click()
+    expect(explorer.locator(".jitq-graph-chosen")).not_to_have_count(0)
+    drawn(explorer)
     found = Axe().run(lab.page, context=".jitq")
     assert found.response["violations"] == [], found.generate_report()

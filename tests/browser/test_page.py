@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser.lab import CHROMIUM, CHROMIUM_FLAGS
+from browser.lab import CHROMIUM, CHROMIUM_FLAGS, drawn
 from nets import NETS, torchscript
 from playwright.sync_api import Locator, expect, sync_playwright
 from playwright.sync_api import Page as Tab
@@ -157,6 +157,7 @@ def test_a_mark_selects_its_node_and_a_node_its_mark(page):
 
 
 def test_modules_fold_and_unfold(page):
+    drawn(page.tab.locator(".jitq"))
     count = page.boxes().count()
     page.button("Fold all").click()
     expect(page.boxes()).not_to_have_count(count)
@@ -200,7 +201,7 @@ def test_before_and_after_stand_side_by_side(page):
     page.button("Fold all").click()
     page.button("Side by side").click()
     expect(drawings).to_have_count(2)
-    page.tab.wait_for_timeout(300)  # milliseconds: it glides
+    drawn(page.tab.locator(".jitq"))
     assert abs(aside() - before) < 20
 
 

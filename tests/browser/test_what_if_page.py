@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser.lab import CHROMIUM, CHROMIUM_FLAGS
+from browser.lab import CHROMIUM, CHROMIUM_FLAGS, drawn
 from browser.test_tour import pytestmark  # noqa: F401
 from playwright.sync_api import expect, sync_playwright
 from runs import session
@@ -62,7 +64,10 @@ def choose(tab, role, number=0):
     """The panel of a value, at the stage where it has a node of its own."""
     tab.locator("button.jitq-card", has_text="insert_observers").click()
     tab.get_by_role("tab", name="Observers").click()
-    tab.locator("tr.jitq-row", has_text=role).nth(number).click()
+    row = tab.locator("tr.jitq-row", has_text=role).nth(number)
+    row.click()
+    expect(row).to_have_class(re.compile("jitq-here"))
+    drawn(tab.locator(".jitq"))
     return panel(tab)
 
 
@@ -110,13 +115,27 @@ def test_a_file_says_what_takes_a_notebook(tab):
     expect(trial.get_by_text("it takes a notebook")).to_be_visible()
 
 
-def test_stages_and_tools_stand_in_a_line_each(tab):
+def test_stages_tools_tabs_and_legend_stand_in_a_line_each(tab):
     """In as much room as a notebook has in a window of 1200 px."""
     tab.set_viewport_size({"width": 1040, "height": 1000})
-    for things in (".jitq-cards > li", ".jitq-tools > *"):
-        tops = tab.locator(things).evaluate_all("all => all.map(each => each.offsetTop)")
-        assert len(tops) > 5
-        assert max(tops) - min(tops) < 10
+    choose(tab, "activation")
+    for things, least in (
+        (".jitq-cards > li", 6),
+        (".jitq-tools > *", 6),
+        (".jitq-tab", 12),
+        (".jitq-graph-foot > :not([hidden]), .jitq-graph-legend > *", 9),
+    ):
+        tops = tab.locator(things).evaluate_all(
+            "all => all.map(each => each.getBoundingClientRect()).filter(box => box.width)"
+            ".map(box => box.top)"
+        )
+        assert len(tops) >= least, things
+        assert max(tops) - min(tops) < 10, things
+    # What is to the right in a table is hinted at, and told no more when one is there.
+    frame, rows = tab.locator(".jitq-table-frame"), tab.locator(".jitq-table-scroll")
+    expect(frame).to_have_class(re.compile("jitq-table-more"))
+    rows.evaluate("rows => rows.scrollTo(rows.scrollWidth, 0)")
+    expect(frame).not_to_have_class(re.compile("jitq-table-more"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -216,6 +216,25 @@ def test_a_search_finds_a_node_by_what_it_was():
     assert found[0]["title"].startswith("quantized::conv2d_relu · %")
 
 
+def test_weights_go_by_their_place_in_the_model_not_by_torch_s_names():
+    about = answers(RUNS[1])
+    title = {
+        stage: [node["title"] for node in ask(about, "nodes", stage=stage)]
+        for stage in ("insert_observers", "quant_finalize")
+    }
+    assert "PerChannelMinMaxObserver · of fc.weight" in title["insert_observers"]
+    assert [one for one in title["quant_finalize"] if "packed weight of fc" in one]
+    kernels = [one for one in title["quant_finalize"] if one.startswith("quantized::conv2d")]
+    assert len(kernels) == 5
+    assert "_jit_pass" not in " ".join(kernels)
+    lineage = json.dumps(ask(about, "table", name="lineage"))
+    assert "folded into the packed weight of quantized::linear" in lineage
+    assert "_jit_pass" not in lineage
+    life = sections(about, "insert_quant_dequant", "aten::quantize_per_channel")
+    assert "into the packed weight of quantized::conv2d" in json.dumps(life)
+    assert "_jit_pass" not in json.dumps(life)
+
+
 @every
 def test_details_lead_to_nodes_that_exist(run):
     about = answers(run)
@@ -250,6 +269,9 @@ def test_a_kernel_tells_what_it_was_and_where_the_user_wrote_it():
     life = found["Life through the stages"]["rows"]
     assert [row["here"] for row in life].index(True) == 5
     assert "fused aten::conv2d + aten::relu" in life[5]["what"]
+    (weight,) = [row for row in found["Inputs"]["rows"] if row["label"] == "weight"]
+    assert weight["value"].startswith("packed qint8 ")
+    assert "_jit_pass_packed_weight" not in json.dumps(found)
 
 
 def test_only_what_is_fixed_is_old_or_new():

@@ -426,6 +426,13 @@ def test_a_module_is_requantized_up_to_the_stage_shown(live):
     assert set(second.qconfig_dict) == set(live.explorer.session.qconfig_dict) == {"", "fc1"}
 
 
+def test_the_stage_shown_is_the_one_that_the_page_says(live):
+    live.do("run")
+    assert live.explorer.state["stage"] == STATIC[-1]
+    live.do("requantize", key="fc1", qconfig="none", stage="fold_conv_bn")
+    assert live.stages == ("input", "fold_conv_bn")
+
+
 def test_a_key_that_names_no_module_is_warned_of(live):
     live.set_state(stage="input")
     (said,) = live.do("requantize", key="fc9", qconfig="none")["said"]

@@ -9,6 +9,7 @@ from jitq_explore.snapshots.lineage import lineage
 from jitq_explore.snapshots.lives import Event
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.answers.pages import Book, Page, shown
+from jitq_explore.views.answers.wording import without_packed_names
 from jitq_explore.views.printable import printable, shorten_end
 
 _LONG = 240
@@ -47,7 +48,7 @@ def _row(
         gone = [each for each in old if each in page.removed_by_id]
     return {
         "stage": events[0].stage,
-        "what": shorten_end(printable("; ".join(said)), _LONG),
+        "what": shorten_end(printable(without_packed_names("; ".join(said))), _LONG),
         "nodes": there or gone,
         "gone": bool(gone) and not there,
     }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from jitq_explore.snapshots.diff import Match
-from jitq_explore.snapshots.graph import Graph, Node
+from jitq_explore.snapshots.graph import Graph, Node, attribute_path
+from jitq_explore.snapshots.lineage import module_of
 from jitq_explore.views import labels
 from jitq_explore.views.answers.pages import Book, Page
+from jitq_explore.views.answers.wording import is_packed_name
 from jitq_explore.views.printable import printable, shorten_end
 from jitq_explore.views.wiring import Wiring
 
@@ -17,57 +19,75 @@ _WIDTH = 90
 def nodes(book: Book, stage: Page) -> list[dict[str, object]]:
     """The answer to "nodes"."""
     if "nodes" not in stage.kept:
-        stage.kept["nodes"] = [*_there(stage), *_gone(stage)]
+        stage.kept["nodes"] = [*_there(book, stage), *_gone(book, stage)]
     found: list[dict[str, object]] = stage.kept["nodes"]
     return found
 
 
-def _there(page: Page) -> Iterator[dict[str, object]]:
+def _there(book: Book, page: Page) -> Iterator[dict[str, object]]:
     wiring = page.scene.wiring
     matches = page.diff.match_after if page.diff is not None else {}
     before = page.diff.before if page.diff is not None else page.graph
     for node in page.graph.nodes:
         match = matches.get(node.id)
         said = words_of(node, page.graph, _old_words(match, before) if match else "")
-        yield _entry(page, node, wiring, said, False)
+        yield _entry(book, page, node, wiring, said, False)
 
 
-def _gone(page: Page) -> Iterator[dict[str, object]]:
+def _gone(book: Book, page: Page) -> Iterator[dict[str, object]]:
     if page.diff is None:
         return
     before = page.diff.before
     wiring = Wiring(before) if "_wiring" not in before.__dict__ else before.__dict__["_wiring"]
     for node in page.removed:
-        yield _entry(page, node, wiring, words_of(node, before), True)
+        yield _entry(book, page, node, wiring, words_of(node, before), True)
 
 
-def _entry(page: Page, node: Node, wiring: Wiring, words: str, gone: bool) -> dict[str, object]:
+def _entry(
+    book: Book, page: Page, node: Node, wiring: Wiring, words: str, gone: bool
+) -> dict[str, object]:
+    recording, stage = book.origin(page.name, gone)
     return {
         "id": node.id,
         "gone": gone,
         "kind": printable(node.kind),
         "module": printable(node.module_path),
         "status": str(page.status(node, gone)),
-        "title": title_of(node, wiring),
+        "title": title_of(node, wiring, lambda: module_of(recording, stage, node.id)),
         "words": words,
     }
 
 
-def title_of(node: Node, wiring: Wiring) -> str:
-    """A node in a line: what it does, what its result is called, and its settings."""
+def title_of(node: Node, wiring: Wiring, module: Callable[[], str]) -> str:
+    """A node in a line: what it does, what its result is called, and its settings. `module` tells
+    the path of the one that it belongs to."""
     graph = wiring.graph
     name = f"%{printable(graph.values[node.outputs[0]].debug_name)}" if node.outputs else ""
     if node.kind in ("prim::Constant", "prim::GetAttr"):
         shown = labels.operand(node.outputs[0], graph, wiring.folded) or ""
         parts = [f"{labels.title_of(node)} {shown}", name]
     elif node.is_observer:
-        observed = printable(str(node.attributes.get("value", "")))
-        parts = [labels.title_of(node), f"of %{observed}"]
+        parts = [labels.title_of(node), f"of {printable(_observed(node, graph))}"]
     elif node.id in wiring.folded:
         parts = [labels.title_of(node), name]
     else:
-        parts = [labels.title_of(node), name, *labels.detail_lines(node, graph, wiring.folded)]
+        lines = labels.detail_lines(node, graph, wiring.folded)
+        parts = [labels.title_of(node), name, *(_plain(line, module) for line in lines)]
     return shorten_end(" · ".join(filter(None, parts)), _WIDTH)
+
+
+def _observed(observer: Node, graph: Graph) -> str:
+    """A weight by its place in the model: many are called %weight.1."""
+    place = attribute_path(graph, observer.inputs[0]) if observer.inputs else None
+    return place or f"%{observer.attributes.get('value', '')}"
+
+
+def _plain(line: str, module: Callable[[], str]) -> str:
+    """A line of a label; of a packed weight whose it is, not what torch calls it."""
+    what, _, path = line.partition(": ")
+    if not is_packed_name(path):
+        return line
+    return f"packed {what} of {printable(module() or 'the model itself')}"
 
 
 def words_of(node: Node, graph: Graph, more: str = "") -> str:

@@ -19,7 +19,7 @@ from jitq_explore.snapshots.recording import Snapshot
 from jitq_explore.views import labels
 from jitq_explore.views.answers.pages import Page
 from jitq_explore.views.answers.sections import pair_row, pairs
-from jitq_explore.views.answers.wording import number_text, numbers_text
+from jitq_explore.views.answers.wording import is_packed_name, number_text, numbers_text
 from jitq_explore.views.printable import shorten_end
 
 _LONG = 200
@@ -122,7 +122,9 @@ def _fixed_text(snapshot: Snapshot, value: str) -> str:
     state = snapshot.by_path.get(".".join(names[:-1]))
     held = state.attributes.get(names[-1]) if state is not None else None
     path = ".".join(names)
-    return f"{path} : {_held_text(held)}" if held is not None else path
+    if held is None:
+        return path
+    return _held_text(held) if is_packed_name(path) else f"{path} : {_held_text(held)}"
 
 
 def _held_text(held: AttributeState) -> str:

@@ -15,7 +15,11 @@ from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.plots import plot_sections
 from jitq_explore.views.answers.sections import pair_row, pairs
 from jitq_explore.views.answers.whereabouts import of_observed_values, of_quant_nodes
-from jitq_explore.views.answers.wording import number_text, numbers_text
+from jitq_explore.views.answers.wording import (
+    number_text,
+    numbers_text,
+    without_packed_names,
+)
 from jitq_explore.views.printable import printable
 
 _HINTS = {
@@ -110,7 +114,7 @@ def _of_quant_node(row: QuantNode) -> Iterator[dict[str, object]]:
     if row.axis is not None:
         yield pair_row("axis", str(row.axis), hint=_HINTS["axis"])
     yield pair_row("inserted by", row.inserted_by, hint="The stage that put it in")
-    yield pair_row("what became of it", row.fate)
+    yield pair_row("what became of it", without_packed_names(row.fate))
 
 
 def _of_reading(reading: ObserverReading) -> Iterator[dict[str, object]]:

@@ -30,7 +30,12 @@ from jitq_explore.views.answers.whereabouts import (
     of_stages,
     of_values,
 )
-from jitq_explore.views.answers.wording import number_text, plain_number, plural
+from jitq_explore.views.answers.wording import (
+    number_text,
+    plain_number,
+    plural,
+    without_packed_names,
+)
 from jitq_explore.views.calibration_table import calibration_table
 from jitq_explore.views.findings_table import FINDING_COLUMNS, findings_table
 from jitq_explore.views.lineage_table import lineage_table
@@ -136,7 +141,7 @@ TABLES: tuple[TableKind, ...] = (
     ),
     TableKind(
         name="quant_nodes",
-        title="Quantize / dequantize",
+        title="Quant nodes",
         hint="Every quantize, dequantize, … node that a stage inserted, and what became of it",
         none="No quantize or dequantize nodes in this run so far.",
         make=quant_node_table,
@@ -158,6 +163,7 @@ TABLES: tuple[TableKind, ...] = (
         columns=FINDING_COLUMNS,
         key=("rule", "module", "finding"),
         bad={"severity": lambda value: value != INFO},
+        wide=("finding", "remedy", "why", "evidence"),
         note=lambda recording: diagnose(recording).summary() if diagnose(recording) else "",
     ),
     TableKind(
@@ -206,7 +212,7 @@ TABLES: tuple[TableKind, ...] = (
     ),
     TableKind(
         name="recommendations",
-        title="What would help",
+        title="Advice",
         hint="The few changes of the qconfig that would gain most, as predicted; "
         "jq.recommend(session) tries them",
         none="Nothing that is predicted to gain 3 dB or more.",
@@ -402,7 +408,7 @@ def _cell(value: Any) -> object:
         return int(value)
     if isinstance(value, float):
         return plain_number(float(value))
-    return printable(str(value))
+    return printable(without_packed_names(str(value)))
 
 
 def _bad(kind: TableKind, record: Mapping[str, Any]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -16,7 +17,24 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 def duration(seconds: float) -> str:
     """A time span, short."""
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    ms = 1000 * seconds
+    return f"{max(ms, 0.1):.1f} ms" if 0 < ms < 0.95 else f"{ms:.0f} ms"
+
+
+_PACKED = re.compile(r"\S*_jit_pass_packed_weight_\d+")
+"""What torch calls a weight that it packed for a kernel. The number tells nobody whose it is."""
+
+
+def is_packed_name(path: str) -> bool:
+    """Whether a path into the model, or the end of one, is torch's own name of a packed weight."""
+    return _PACKED.fullmatch(path) is not None
+
+
+def without_packed_names(text: str) -> str:
+    """Of a packed weight that it is one, not under which name torch keeps it."""
+    return re.sub(f"packed attribute {_PACKED.pattern}", "packed weight", text)
 
 
 def readable(text: str) -> str:

@@ -35,10 +35,19 @@ class Details {
     this.element.replaceChildren(make("p", { class: "jitq-quiet" }, ...said));
   }
 
-  /** While no node is selected: what the stage did, node by node, those that are drawn first. */
-  showStage(stage, title, nodes, isDrawn) {
+  /**
+   * While no node is selected: what the stage did, node by node, those that are drawn first; where
+   * that is nothing, it is `said`.
+   */
+  showStage(stage, title, said, nodes, isDrawn) {
     const changed = nodes.filter(({ status }) => status !== "same");
     const telling = [...changed.filter(isDrawn), ...changed.filter((node) => !isDrawn(node))];
+    if (!telling.length && said) {
+      const sentence = make("p", { text: `${said[0].toUpperCase()}${said.slice(1)}.` });
+      const hint = make("p", { class: "jitq-quiet jitq-hint", text: SELECT_ONE });
+      this.element.replaceChildren(titled(title, "", [sentence, hint], "h3"));
+      return;
+    }
     if (!telling.length) {
       this.showNothing();
       return;

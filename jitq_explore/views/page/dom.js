@@ -94,9 +94,11 @@ function plural(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }
 
-/** Seconds in words: "12 ms", "1.25 s". */
+/** Seconds in words: "12 ms", "1.25 s", "0.3 ms". */
 function duration(seconds) {
-  return seconds >= 1 ? `${seconds.toFixed(2)} s` : `${Math.round(1000 * seconds)} ms`;
+  if (seconds >= 1) return `${seconds.toFixed(2)} s`;
+  const ms = 1000 * seconds;
+  return ms && ms < 0.95 ? `${Math.max(ms, 0.1).toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
 
 /** A real number in four digits. */

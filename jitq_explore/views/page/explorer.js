@@ -55,7 +55,10 @@ class Page {
       onStep: (stage, number) => this.showStep(stage, number),
       level,
     });
-    this.live = new LiveBar((message) => this.source.live?.send(message));
+    // With the stage that is shown: the kernel may not know of that choice yet.
+    this.live = new LiveBar((message) =>
+      this.source.live?.send({ ...message, stage: this.state.stage }),
+    );
     this.live.element.hidden = true;
     this.toolbar = new Toolbar(this.toolbarMoves());
     this.details = new Details({
@@ -421,8 +424,11 @@ class Page {
     this.graph.select(this.located, { center: !isFromGraph });
     this.tabs.mark(this.located);
     if (!anchor) {
+      const { outcome, sentence } = this.run.stages.find(({ name }) => name === stage);
       const title = this.run.runs ? `How the runs differ after ${stage}` : `What ${stage} did`;
-      this.details.showStage(stage, title, this.nodes, (node) => this.boxOf(node) !== undefined);
+      const said = outcome === "input" ? "" : sentence;
+      const isDrawn = (node) => this.boxOf(node) !== undefined;
+      this.details.showStage(stage, title, said, this.nodes, isDrawn);
       return;
     }
     const [id, gone] = this.located.nodes.length

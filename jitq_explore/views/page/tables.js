@@ -1,8 +1,10 @@
 // A table of many rows: only those in sight are in the page.
 
 const ROW_HEIGHT = 26; // pixels, as in the style sheet
+const TALL_ROW_HEIGHT = 64; // that of rows with sentences in them
 const ROWS_AROUND = 12; // rendered above and below what is in sight
 const WIDEST_CELL = 40; // characters
+const TALL_WIDTH = 340; // pixels: of sentences, in three lines
 const TRY_WIDTH = 100; // pixels
 const CELL_PADDING = 20; // pixels, both sides and a line
 
@@ -30,6 +32,8 @@ class TableView {
     this.sorting = sorting;
     this.marked = new Set();
     this.focused = -1;
+    this.isTall = answer.columns.some(({ isWide }) => isWide);
+    this.rowHeight = this.isTall ? TALL_ROW_HEIGHT : ROW_HEIGHT;
     this.texts = answer.rows.map((row) => row.cells.map(cellText).join(" ").toLowerCase());
     this.makeParts();
     this.filter.value = words;
@@ -56,9 +60,10 @@ class TableView {
     this.heads = columns.map((column, at) => this.head(column, at));
     const tryHead = this.tryOut ? [make("th", { scope: "col", text: "try it" })] : [];
     const widths = [...(this.tryOut ? [TRY_WIDTH] : []), ...this.widths()];
-    const cols = widths.map((width) => {
+    // The last column takes what room is left.
+    const cols = widths.map((width, at) => {
       const col = make("col");
-      col.style.width = `${width}px`;
+      if (at < widths.length - 1) col.style.width = `${width}px`;
       return col;
     });
     this.table = make(
@@ -68,18 +73,19 @@ class TableView {
       make("thead", {}, make("tr", { "aria-rowindex": "1" }, ...tryHead, ...this.heads)),
       this.body,
     );
-    this.table.style.width = `${widths.reduce((a, b) => a + b, 0)}px`;
+    this.table.style.width = `max(100%, ${widths.reduce((a, b) => a + b, 0)}px)`;
     this.scroll = make(
       "div",
-      { class: "jitq-scroll jitq-table-scroll", onscroll: () => this.render() },
+      { class: "jitq-scroll jitq-table-scroll", onscroll: () => this.scrolled() },
       this.table,
     );
     this.scroll.addEventListener("keydown", (event) => this.key(event));
-    this.element = make("div", {}, bar, this.scroll);
+    this.frame = make("div", { class: "jitq-table-frame" }, this.scroll);
+    this.element = make("div", {}, bar, this.frame);
     // Where there is nothing, why is all there is to say.
     const isEmpty = !this.answer.rows.length;
-    for (const part of [this.filter, this.count, this.scroll]) part.hidden = isEmpty;
-    this.watcher = new ResizeObserver(() => this.render());
+    for (const part of [this.filter, this.count, this.frame]) part.hidden = isEmpty;
+    this.watcher = new ResizeObserver(() => this.scrolled());
     this.watcher.observe(this.scroll);
   }
 
@@ -105,8 +111,9 @@ class TableView {
       const longest = [...texts].sort((a, b) => b.length - a.length).slice(0, 20);
       const sign = this.answer.rows.some(({ bad }) => bad.includes(name)) ? `${FAILED} ` : "";
       const cell = Math.max(0, ...longest.map((text) => textWidth(sign + text, Boolean(sign))));
-      const most = isWide ? 2 * widest : widest;
-      return CELL_PADDING + Math.ceil(Math.max(textWidth(`${label} ▲`, true), Math.min(cell, most)));
+      // What is sorted by is marked in the padding. A wide column has several lines.
+      const most = isWide ? TALL_WIDTH : widest;
+      return CELL_PADDING + Math.ceil(Math.max(textWidth(label, true), Math.min(cell, most)));
     });
   }
 
@@ -159,18 +166,28 @@ class TableView {
     this.render(true);
   }
 
+  /** Other rows are in sight, or other columns: those there are to the right fade. */
+  scrolled() {
+    const { scrollLeft, scrollWidth, clientWidth, clientHeight, offsetWidth, offsetHeight } = this.scroll;
+    this.frame.classList.toggle("jitq-table-more", scrollLeft + clientWidth < scrollWidth - 1);
+    this.frame.style.setProperty("--jitq-bar-right", `${offsetWidth - clientWidth - 1}px`);
+    this.frame.style.setProperty("--jitq-bar-below", `${offsetHeight - clientHeight - 1}px`);
+    this.render();
+  }
+
   /** Put the rows in sight into the page. */
   render(isNew = false) {
     const tall = this.scroll.clientHeight || 420;
-    const top = Math.max(0, Math.floor(this.scroll.scrollTop / ROW_HEIGHT) - ROWS_AROUND);
-    const count = Math.ceil(tall / ROW_HEIGHT) + 2 * ROWS_AROUND;
+    const top = Math.max(0, Math.floor(this.scroll.scrollTop / this.rowHeight) - ROWS_AROUND);
+    const count = Math.ceil(tall / this.rowHeight) + 2 * ROWS_AROUND;
     const first = Math.min(top, Math.max(0, this.shown.length - count));
     const last = Math.min(this.shown.length, first + count);
     if (!isNew && first === this.first && last === this.last) return;
     [this.first, this.last] = [first, last];
     const hadFocus = this.body.contains(document.activeElement);
     const rows = this.shown.slice(first, last).map((at, nth) => this.row(at, first + nth));
-    this.body.replaceChildren(...space(first), ...rows, ...space(this.shown.length - last));
+    const after = this.shown.length - last;
+    this.body.replaceChildren(...this.space(first), ...rows, ...this.space(after));
     this.setStop();
     if (hadFocus) this.rowAt(this.focused)?.focus({ preventScroll: true });
   }
@@ -182,7 +199,7 @@ class TableView {
     return make(
       "tr",
       {
-        class: isMarked ? "jitq-row jitq-here" : "jitq-row",
+        class: `jitq-row${this.isTall ? " jitq-tall" : ""}${isMarked ? " jitq-here" : ""}`,
         tabindex: "-1",
         "aria-rowindex": String(position + 2),
         "aria-selected": String(isMarked),
@@ -218,7 +235,7 @@ class TableView {
     const row = event.target.closest(".jitq-row");
     if (!row) return;
     const at = Number(row.dataset.position);
-    const page = Math.max(1, Math.floor(this.scroll.clientHeight / ROW_HEIGHT) - 2);
+    const page = Math.max(1, Math.floor(this.scroll.clientHeight / this.rowHeight) - 2);
     const moves = { ArrowUp: at - 1, ArrowDown: at + 1, PageUp: at - page, PageDown: at + page };
     const to = { ...moves, Home: 0, End: this.shown.length - 1 }[event.key];
     if (to !== undefined) {
@@ -244,11 +261,11 @@ class TableView {
   }
 
   reveal(position) {
-    const top = position * ROW_HEIGHT;
-    const room = this.scroll.clientHeight - 2 * ROW_HEIGHT;
+    const top = position * this.rowHeight;
+    const room = this.scroll.clientHeight - this.rowHeight - ROW_HEIGHT;
     const at = this.scroll.scrollTop;
     if (top < at) this.scroll.scrollTop = top;
-    else if (top > at + room) this.scroll.scrollTop = top - Math.max(room - ROW_HEIGHT, 0);
+    else if (top > at + room) this.scroll.scrollTop = top - Math.max(room - this.rowHeight, 0);
     this.render();
   }
 
@@ -268,16 +285,16 @@ class TableView {
     if (position >= 0) this.reveal(position);
   }
 
+  space(rows) {
+    if (!rows) return [];
+    const line = make("tr", { class: "jitq-space", "aria-hidden": "true" });
+    line.style.height = `${rows * this.rowHeight}px`;
+    return [line];
+  }
+
   destroy() {
     this.watcher.disconnect();
   }
-}
-
-function space(rows) {
-  if (!rows) return [];
-  const line = make("tr", { class: "jitq-space", "aria-hidden": "true" });
-  line.style.height = `${rows * ROW_HEIGHT}px`;
-  return [line];
 }
 
 function cellText(cell) {
@@ -286,15 +303,13 @@ function cellText(cell) {
   return typeof cell === "number" ? shortNumber(cell) : String(cell);
 }
 
-function cellOf(cell, { kind }, isBad) {
+function cellOf(cell, { kind, isWide }, isBad) {
   const text = cellText(cell);
-  const classes = [kind === "number" && "jitq-number", isBad && "jitq-bad"].filter(Boolean);
+  const classes = [kind === "number" && "jitq-number", isBad && "jitq-bad", isWide && "jitq-wide"];
   const title = text.length > WIDEST_CELL / 2 ? text : null;
-  return make("td", {
-    class: classes.join(" ") || null,
-    title,
-    text: isBad ? `${FAILED} ${text}` : text,
-  });
+  const shown = isBad ? `${FAILED} ${text}` : text;
+  const attributes = { class: classes.filter(Boolean).join(" ") || null, title };
+  return make("td", attributes, isWide ? make("div", { class: "jitq-clamp", text: shown }) : shown);
 }
 
 /** What a cell stands for as a number, JSON having no infinity; null where it is none. */
