@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
 from jitq_explore.snapshots.diff import Match
 from jitq_explore.snapshots.graph import Graph, Node, attribute_path
@@ -73,7 +74,15 @@ def title_of(node: Node, wiring: Wiring, module: Callable[[], str]) -> str:
     else:
         lines = labels.detail_lines(node, graph, wiring.folded)
         parts = [labels.title_of(node), name, *(_plain(line, module) for line in lines)]
-    return shorten_end(" · ".join(filter(None, parts)), _WIDTH)
+    return _fitting(" · ".join(filter(None, parts)).split(" · "))
+
+
+def _fitting(parts: Sequence[str]) -> str:
+    """As many of the parts as there is room for."""
+    lines = list(accumulate(parts, "{} · {}".format))
+    return next((line for line in reversed(lines) if len(line) <= _WIDTH), None) or shorten_end(
+        lines[0], _WIDTH
+    )
 
 
 def _observed(observer: Node, graph: Graph) -> str:

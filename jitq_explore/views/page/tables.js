@@ -60,10 +60,14 @@ class TableView {
     this.heads = columns.map((column, at) => this.head(column, at));
     const tryHead = this.tryOut ? [make("th", { scope: "col", text: "try it" })] : [];
     const widths = [...(this.tryOut ? [TRY_WIDTH] : []), ...this.widths()];
-    // The last column takes what room is left.
+    // Sentences take what room is left, where there are none the last column.
+    const takesRest = (at) => {
+      const column = columns[at - (widths.length - columns.length)];
+      return this.isTall ? column?.isWide : at === widths.length - 1;
+    };
     const cols = widths.map((width, at) => {
       const col = make("col");
-      if (at < widths.length - 1) col.style.width = `${width}px`;
+      if (!takesRest(at)) col.style.width = `${width}px`;
       return col;
     });
     this.table = make(
