@@ -36,6 +36,10 @@ def test_a_finding_leads_to_its_node_and_says_why(page):
     page.get_by_role("tab", name="Findings").click()
     row = page.locator("tr", has_text="decides by a value that was quantized")
     expect(row).to_contain_text("warning")
+    sentences = row.locator(".jitq-clamp")
+    assert sentences.count() == 4
+    for sentence in sentences.all():
+        assert sentence.evaluate("it => it.scrollHeight <= it.clientHeight"), sentence.inner_text()
     row.click()
     details = page.locator(".jitq-details")
     expect(details.locator("h3").first).to_have_text("prim::If")

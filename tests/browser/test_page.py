@@ -106,6 +106,12 @@ def test_every_stage_is_shown_and_nothing_is_asked_for(page):
     assert page.tab.locator(".jitq-alarm").count() <= 1  # the stage's own error
 
 
+def test_a_stage_that_left_the_graph_alone_says_so(page):
+    page.tab.locator("button.jitq-card", has_text="calibrate").click()
+    expect(page.details).to_have_text("What calibrate did")
+    expect(page.tab.locator(".jitq-details")).to_contain_text("fed to 18 observers")
+
+
 def test_the_arrow_keys_step_through_the_stages(page):
     page.tab.locator("body").evaluate("body => document.activeElement.blur()")
     for key, stage in (

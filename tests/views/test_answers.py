@@ -24,6 +24,7 @@ from jitq_explore.views.answers.pages import Page
 from jitq_explore.views.answers.quantization import clip_points
 from jitq_explore.views.answers.run import counts_of
 from jitq_explore.views.answers.text_lines import marked
+from jitq_explore.views.answers.wording import duration
 from jitq_explore.views.boxes import Status
 
 RUNS = (
@@ -226,7 +227,8 @@ def test_weights_go_by_their_place_in_the_model_not_by_torch_s_names():
     assert [one for one in title["quant_finalize"] if "packed weight of fc" in one]
     kernels = [one for one in title["quant_finalize"] if one.startswith("quantized::conv2d")]
     assert len(kernels) == 5
-    assert "_jit_pass" not in " ".join(kernels)
+    assert "GetAttr packed weight of fc" in title["quant_finalize"]
+    assert "_jit_pass" not in " ".join(title["quant_finalize"])
     lineage = json.dumps(ask(about, "table", name="lineage"))
     assert "folded into the packed weight of quantized::linear" in lineage
     assert "_jit_pass" not in lineage
@@ -584,6 +586,11 @@ def by_hand(built: Builder) -> Answers:
     return Answers.of(
         Recording("static", snapshot, (), (), {HOSTILE: HOSTILE}, "torch", "engine")
     )  # fmt: skip
+
+
+def test_times_are_never_nothing():
+    times = {0.0: "0 ms", 1e-5: "< 0.1 ms", 3e-4: "0.3 ms", 0.0213: "21 ms", 1.25: "1.25 s"}
+    assert {seconds: duration(seconds) for seconds in times} == times
 
 
 def test_hostile_names_stay_text():

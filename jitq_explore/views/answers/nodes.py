@@ -54,7 +54,9 @@ def _entry(
         "kind": printable(node.kind),
         "module": printable(node.module_path),
         "status": str(page.status(node, gone)),
-        "title": title_of(node, wiring, lambda: module_of(recording, stage, node.id)),
+        "title": title_of(
+            node, wiring, lambda: module_of(recording, stage, _owner(node, wiring.graph))
+        ),
         "words": words,
     }
 
@@ -66,7 +68,9 @@ def title_of(node: Node, wiring: Wiring, module: Callable[[], str]) -> str:
     name = f"%{printable(graph.values[node.outputs[0]].debug_name)}" if node.outputs else ""
     if node.kind in ("prim::Constant", "prim::GetAttr"):
         shown = labels.operand(node.outputs[0], graph, wiring.folded) or ""
-        parts = [f"{labels.title_of(node)} {shown}", name]
+        is_made_up = is_packed_name(shown)
+        parts = [f"{labels.title_of(node)} {_packed('weight', module) if is_made_up else shown}"]
+        parts += [] if is_made_up else [name]
     elif node.is_observer:
         parts = [labels.title_of(node), f"of {printable(_observed(node, graph))}"]
     elif node.id in wiring.folded:
@@ -85,6 +89,12 @@ def _fitting(parts: Sequence[str]) -> str:
     )
 
 
+def _owner(node: Node, graph: Graph) -> str:
+    """Whose module tells where the node belongs: of what is read from the model, who takes it."""
+    users = graph.consumers.get(node.outputs[0], ()) if node.kind == "prim::GetAttr" else ()
+    return users[0].id if users else node.id
+
+
 def _observed(observer: Node, graph: Graph) -> str:
     """A weight by its place in the model: many are called %weight.1."""
     place = attribute_path(graph, observer.inputs[0]) if observer.inputs else None
@@ -96,6 +106,10 @@ def _plain(line: str, module: Callable[[], str]) -> str:
     what, _, path = line.partition(": ")
     if not is_packed_name(path):
         return line
+    return _packed(what, module)
+
+
+def _packed(what: str, module: Callable[[], str]) -> str:
     return f"packed {what} of {printable(module() or 'the model itself')}"
 
 

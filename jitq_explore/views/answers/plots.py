@@ -120,7 +120,7 @@ def _answer(
         raise AskError(str(error)) from None
     places = of_observed_values(recording) if drawn.marks else []
     return {
-        "title": printable(drawn.title + (f" of {run}" if run is not None else "")),
+        "title": printable(drawn.title + (f": {run}" if run is not None else "")),
         "hint": _TITLES[name][1],
         "note": printable(drawn.subtitle),
         "svg": svg_of(drawn),

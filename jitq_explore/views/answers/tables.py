@@ -113,6 +113,8 @@ def _of_recommendations(recording: Recording) -> Sequence[Whereabouts]:
 
 
 def _not_judged(recording: Recording) -> str:
+    if not observations(recording):
+        return "No value was observed so far."
     blind = plural(count_unjudged(recording), "activation")
     if blind.startswith("0 "):
         return ""

@@ -20,7 +20,9 @@ def duration(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:.2f} s"
     ms = 1000 * seconds
-    return f"{max(ms, 0.1):.1f} ms" if 0 < ms < 0.95 else f"{ms:.0f} ms"
+    if 0 < ms < 0.05:
+        return "< 0.1 ms"
+    return f"{ms:.1f} ms" if 0 < ms < 0.95 else f"{ms:.0f} ms"
 
 
 _PACKED = re.compile(r"\S*_jit_pass_packed_weight_\d+")

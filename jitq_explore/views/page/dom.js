@@ -98,7 +98,8 @@ function plural(count, one, many = `${one}s`) {
 function duration(seconds) {
   if (seconds >= 1) return `${seconds.toFixed(2)} s`;
   const ms = 1000 * seconds;
-  return ms && ms < 0.95 ? `${Math.max(ms, 0.1).toFixed(1)} ms` : `${Math.round(ms)} ms`;
+  if (ms > 0 && ms < 0.05) return "< 0.1 ms";
+  return ms > 0 && ms < 0.95 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
 
 /** A real number in four digits. */

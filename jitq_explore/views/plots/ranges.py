@@ -141,15 +141,20 @@ def _bar(key: int, slot: int, seen: Observation) -> _Bar:
 
 
 def _said(columns: _Column) -> str:
-    counts = [f"{len(bars):,} {role}s" for role, bars in columns.bars.items() if bars]
+    counts = [_counted(len(bars), role) for role, bars in columns.bars.items() if bars]
     said = " and ".join(counts)
     widest = max(
         (bar for bars in columns.bars.values() for bar in bars), key=lambda bar: bar.high - bar.low
     )
     said += f"; the widest range is that of {widest.said}"
     if columns.unseen:
-        said += f"; {columns.unseen:,} observers have seen no range"
+        has = "has" if columns.unseen == 1 else "have"
+        said += f"; {_counted(columns.unseen, 'observer')} {has} seen no range"
     return said + "."
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _legend(plot: Plot, y: float, what: str, color: str) -> None:
