@@ -109,7 +109,7 @@ def test_every_stage_is_shown_and_nothing_is_asked_for(page):
 def test_a_stage_that_left_the_graph_alone_says_so(page):
     page.tab.locator("button.jitq-card", has_text="calibrate").click()
     expect(page.details).to_have_text("What calibrate did")
-    expect(page.tab.locator(".jitq-details")).to_contain_text("fed to 18 observers")
+    expect(page.tab.locator(".jitq-details")).to_contain_text("fed to 15 observers")
 
 
 def test_the_arrow_keys_step_through_the_stages(page):
