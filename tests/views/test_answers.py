@@ -231,10 +231,11 @@ def test_weights_go_by_their_place_in_the_model_not_by_torch_s_names():
     assert "_jit_pass" not in " ".join(title["quant_finalize"])
     lineage = json.dumps(ask(about, "table", name="lineage"))
     assert "folded into the packed weight of quantized::linear" in lineage
-    assert "_jit_pass" not in lineage
-    life = sections(about, "insert_quant_dequant", "aten::quantize_per_channel")
-    assert "into the packed weight of quantized::conv2d" in json.dumps(life)
-    assert "_jit_pass" not in json.dumps(life)
+    life = json.dumps(sections(about, "insert_quant_dequant", "aten::quantize_per_channel"))
+    assert "into the packed weight of quantized::conv2d" in life
+    kernel = json.dumps(sections(about, "quant_finalize", "quantized::linear"))
+    table = json.dumps(ask(about, "table", name="quant_nodes"))
+    assert "_jit_pass" not in lineage + life + kernel + table
 
 
 @every

@@ -19,7 +19,12 @@ from jitq_explore.snapshots.recording import Snapshot
 from jitq_explore.views import labels
 from jitq_explore.views.answers.pages import Page
 from jitq_explore.views.answers.sections import pair_row, pairs
-from jitq_explore.views.answers.wording import is_packed_name, number_text, numbers_text
+from jitq_explore.views.answers.wording import (
+    is_packed_name,
+    number_text,
+    numbers_text,
+    without_packed_names,
+)
 from jitq_explore.views.printable import shorten_end
 
 _LONG = 200
@@ -56,13 +61,17 @@ def _same_op(match: Match, node: Node) -> Node | None:
 
 def _changes(match: Match) -> Iterator[dict[str, object]]:
     rows = [
-        pair_row(what, shorten_end(new, _LONG), shorten_end(old, _LONG))
+        pair_row(what, _plain(new), _plain(old))
         for what, old, new in match.changes
         if what != "attributes"
     ]
     if rows:
         hint = f"Why it is taken for the same: {match.reason} ({match.confidence:.0%} sure)"
         yield pairs("What changed", rows, hint)
+
+
+def _plain(text: str) -> str:
+    return shorten_end(without_packed_names(text), _LONG)
 
 
 def _attributes(

@@ -25,7 +25,7 @@ def duration(seconds: float) -> str:
     return f"{ms:.1f} ms" if 0 < ms < 0.95 else f"{ms:.0f} ms"
 
 
-_PACKED = re.compile(r"\S*_jit_pass_packed_weight_\d+")
+_PACKED = re.compile(r"[\w.…]*_jit_pass_packed_weight_\d+")
 """What torch calls a weight that it packed for a kernel. The number tells nobody whose it is."""
 
 
@@ -36,7 +36,7 @@ def is_packed_name(path: str) -> bool:
 
 def without_packed_names(text: str) -> str:
     """Of a packed weight that it is one, not under which name torch keeps it."""
-    return re.sub(f"packed attribute {_PACKED.pattern}", "packed weight", text)
+    return re.sub(f"((packed )?attribute |%){_PACKED.pattern}", "packed weight", text)
 
 
 def readable(text: str) -> str:

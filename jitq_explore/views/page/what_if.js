@@ -386,7 +386,9 @@ function comparisonOf(present, predicted) {
   );
   const gain = predicted ? predicted.sqnr - present.sqnr : Number.NaN;
   if (!Number.isFinite(gain)) return table;
-  const sign = gain >= 0 ? "▲ +" : "▼ −";
-  const text = `${sign}${Math.abs(gain).toFixed(2)} dB predicted at this value`;
+  const size = Math.abs(gain).toFixed(2);
+  const sign = gain > 0 ? "▲ +" : "▼ −";
+  const what = Number(size) ? `${sign}${size} dB` : "No gain and no loss";
+  const text = `${what} predicted at this value`;
   return make("div", {}, table, make("div", { class: "jitq-gain", text }));
 }
