@@ -73,7 +73,7 @@ def test_a_slow_calibration_is_run_stopped_taken_back_and_run_again(lab, explore
         "try:\n    session.step()\nexcept RuntimeError as error:\n    print(error)"
     )
     button("Stop").click()
-    expect(card(explorer, "calibrate")).to_contain_text("failed")
+    expect(card(explorer, "calibrate")).to_contain_text("stopped")
     expect(explorer.get_by_text("the calibration was stopped").first).to_be_visible()
 
     lab.run_cell("seconds = 0")

@@ -319,6 +319,7 @@ def test_a_calibration_is_stopped_between_batches(slow):
     calibrate.go.set()
     page.wait()
     assert "calibration was stopped" in page.heard[-1]["problem"]
+    assert page.ask("run")["stages"][-1]["label"] == "stopped"
     last = page.explorer.recording.stages[-1]
     assert (last.name, last.batches, last.error.type) == ("calibrate", 1, "Stopped")
     assert page.do("back") == IDLE

@@ -180,7 +180,8 @@ def _label(page: Page, counts: Mapping[Status, int]) -> str:
     if record is None:
         return plural(len(page.graph), "node")
     if record.error is not None:
-        return "failed"
+        # Whoever stops a calibration knows that nothing is wrong with it.
+        return "stopped" if record.interrupted else "failed"
     if record.batches is not None and not signs(counts):
         return plural(record.batches, "batch", "batches")
     return signs(counts) or ("graph unchanged" if record.changed else "no change")

@@ -132,6 +132,11 @@ function outcomeOf(stage) {
   );
 }
 
+/** How a stage ended that did not come to its end. */
+function endOf({ label }) {
+  return label === "stopped" ? label : "failed";
+}
+
 function timeOf(stage) {
   if (stage.seconds === null) return [];
   return [make("span", { class: "jitq-time", text: duration(stage.seconds) })];
@@ -154,7 +159,7 @@ function summaryOf(stage) {
         make(
           "div",
           { class: "jitq-alarm", role: "alert" },
-          make("b", { text: `${FAILED} ${stage.name} failed ` }),
+          make("b", { text: `${FAILED} ${stage.name} ${endOf(stage)} ` }),
           beginningOf(stage.error.message),
         ),
       ]

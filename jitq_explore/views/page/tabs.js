@@ -222,7 +222,7 @@ function messagesOf(run, name) {
       "details",
       { class: "jitq-more" },
       make("summary", {
-        text: `${stage.name}: ${stage.error ? `${FAILED} failed` : plural(stage.messages.length, "message")}`,
+        text: `${stage.name}: ${stage.error ? `${FAILED} ${endOf(stage)}` : plural(stage.messages.length, "message")}`,
       }),
       ...messagesOfStage(stage),
     ),
@@ -236,10 +236,11 @@ function messagesOf(run, name) {
   return make("div", attributes, ...said, ...more);
 }
 
-function messagesOfStage({ name, error, messages }) {
+function messagesOfStage(stage) {
+  const { name, error, messages } = stage;
   const parts = [];
   if (error) {
-    const head = make("b", { text: `${FAILED} ${name} failed ` });
+    const head = make("b", { text: `${FAILED} ${name} ${endOf(stage)} ` });
     parts.push(make("div", { class: "jitq-alarm" }, head, error.message));
     const trace = error.traceback || "no traceback was kept";
     parts.push(make("pre", { class: "jitq-wrap", text: trace }));
