@@ -153,17 +153,16 @@ function beginningOf(message) {
   return others.length ? `${first} … (all of it is in the tab “Messages”)` : first;
 }
 
+/** Which stage did not come to its end, and why: of one that was stopped that says it all. */
+function alarmOf(stage, why = stage.error.message) {
+  const isStopped = endOf(stage) === "stopped";
+  const head = make("b", { text: `${FAILED} ${stage.name}${isStopped ? ":" : " failed"} ` });
+  return make("div", { class: "jitq-alarm" }, head, isStopped ? why.replace(/^\w+: /, "") : why);
+}
+
 function summaryOf(stage) {
-  const error = stage.error
-    ? [
-        make(
-          "div",
-          { class: "jitq-alarm", role: "alert" },
-          make("b", { text: `${FAILED} ${stage.name} ${endOf(stage)} ` }),
-          beginningOf(stage.error.message),
-        ),
-      ]
-    : [];
+  const error = stage.error ? [alarmOf(stage, beginningOf(stage.error.message))] : [];
+  error[0]?.setAttribute("role", "alert");
   if (stage.outcome === "input") {
     const text = stage.sentence || `The model as it was given: ${plural(stage.nodes, "node")}.`;
     return [...error, make("span", { class: "jitq-quiet", text })];

@@ -89,7 +89,7 @@ class TableView {
     // Where there is nothing, why is all there is to say.
     const isEmpty = !this.answer.rows.length;
     for (const part of [this.filter, this.count, this.frame]) part.hidden = isEmpty;
-    this.watcher = new ResizeObserver(() => this.scrolled());
+    this.watcher = new ResizeObserver(() => this.resized());
     this.watcher.observe(this.scroll);
   }
 
@@ -170,13 +170,19 @@ class TableView {
     this.render(true);
   }
 
-  /** Other rows are in sight, or other columns: those there are to the right fade. */
+  /** Other rows are in sight, or other columns: that there are more to the right is hinted at. */
   scrolled() {
-    const { scrollLeft, scrollWidth, clientWidth, clientHeight, offsetWidth, offsetHeight } = this.scroll;
+    const { scrollLeft, scrollWidth, clientWidth } = this.scroll;
     this.frame.classList.toggle("jitq-table-more", scrollLeft + clientWidth < scrollWidth - 1);
+    this.render();
+  }
+
+  /** Another size, and scroll bars that come and go with it: the hint keeps off them. */
+  resized() {
+    const { clientWidth, clientHeight, offsetWidth, offsetHeight } = this.scroll;
     this.frame.style.setProperty("--jitq-bar-right", `${offsetWidth - clientWidth - 1}px`);
     this.frame.style.setProperty("--jitq-bar-below", `${offsetHeight - clientHeight - 1}px`);
-    this.render();
+    this.scrolled();
   }
 
   /** Put the rows in sight into the page. */

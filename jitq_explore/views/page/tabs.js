@@ -237,13 +237,11 @@ function messagesOf(run, name) {
 }
 
 function messagesOfStage(stage) {
-  const { name, error, messages } = stage;
+  const { error, messages } = stage;
   const parts = [];
   if (error) {
-    const head = make("b", { text: `${FAILED} ${name} ${endOf(stage)} ` });
-    parts.push(make("div", { class: "jitq-alarm" }, head, error.message));
     const trace = error.traceback || "no traceback was kept";
-    parts.push(make("pre", { class: "jitq-wrap", text: trace }));
+    parts.push(alarmOf(stage), make("pre", { class: "jitq-wrap", text: trace }));
   }
   for (const { text, times } of messages) {
     parts.push(
