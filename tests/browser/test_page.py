@@ -243,22 +243,24 @@ def test_who_moved_nothing_is_led_to_a_change_that_is_out_of_sight(page):
     graph = rect(page.tab.locator(".jitq-graph-pane").first)
     observer = page.boxes("HistogramObserver").last
     page.tab.locator("button.jitq-card", has_text="fold_conv_bn").click()
+    drawn(page.tab.locator(".jitq"))
     assert rect(page.boxes("linear").last)[1] > graph[3]
     page.tab.locator("button.jitq-card", has_text="insert_observers").click()
-    page.tab.wait_for_timeout(500)
+    drawn(page.tab.locator(".jitq"))
     here = rect(observer)
     assert graph[1] < here[1]
     assert here[3] < graph[3]
     page.tab.locator("button.jitq-card", has_text="calibrate").click()
+    drawn(page.tab.locator(".jitq"))
     assert rect(observer) == pytest.approx(here, abs=2)  # nothing changed: nothing moves
     page.tab.mouse.move(graph[0] + 20, graph[1] + 20)
     page.tab.mouse.down()
     page.tab.mouse.move(graph[0] + 60, graph[1] + 260, steps=4)
     page.tab.mouse.up()
-    page.tab.wait_for_timeout(300)
+    drawn(page.tab.locator(".jitq"))
     moved = rect(page.boxes("conv2d").first)
     page.tab.locator("button.jitq-card", has_text="insert_quant_dequant").click()
-    page.tab.wait_for_timeout(500)
+    drawn(page.tab.locator(".jitq"))
     assert rect(page.boxes("conv2d").first) == pytest.approx(moved, abs=2)
 
 
@@ -268,11 +270,11 @@ def test_the_map_lies_over_nothing_and_fit_leads_back(page):
     scale = page.tab.locator(".jitq-graph-buttons button").nth(2)
     before = scale.text_content()
     page.button("Fit").click()
-    page.tab.wait_for_timeout(400)
+    drawn(page.tab.locator(".jitq"))
     assert int(scale.text_content().rstrip(" %")) < 75
     assert rect(page.boxes().last)[3] <= pane[3]
     page.button("Fit").click()
-    page.tab.wait_for_timeout(400)
+    drawn(page.tab.locator(".jitq"))
     assert scale.text_content() == before
 
 
