@@ -13,7 +13,7 @@ from functools import cached_property
 
 from jitq_explore.snapshots.flatten import Origin, flatten
 from jitq_explore.snapshots.graph import Graph
-from jitq_explore.snapshots.modules import ModuleState
+from jitq_explore.snapshots.modules import AttributeState, ModuleState
 from jitq_explore.snapshots.numerics import Comparison
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.pause import collector_paused
@@ -203,6 +203,19 @@ class StageRecord:
             self.before.structure != self.after.structure
             or self.before.observers != self.after.observers
         )
+
+    @cached_property
+    def renewed_attributes(self) -> Mapping[str, AttributeState]:
+        """Path of each attribute that holds something else than before ("fc.weight") -> what."""
+        old, new = (
+            {(m.path, name): a for m in snapshot.modules for name, a in m.attributes.items()}
+            for snapshot in (self.before, self.after)
+        )
+        return {
+            ".".join(filter(None, key)): state
+            for key, state in new.items()
+            if key in old and old[key] != state
+        }
 
 
 @dataclass(frozen=True)

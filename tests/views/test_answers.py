@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -96,6 +97,13 @@ def test_a_stage_that_only_feeds_observers_says_so():
     assert stage["name"] == "calibrate"
     assert stage["label"] == "2 batches"
     assert "fed to 7 observers" in stage["sentence"]
+
+
+def test_a_stage_that_only_fills_the_model_says_so():
+    stages = ask(answers(("mlp", "scripted", "on_device")), "run")["stages"]
+    (told,) = (stage for stage in stages if stage["name"] == "quantize")
+    assert (told["outcome"], told["label"]) == ("changed", "graph unchanged")
+    assert re.search(r"weight.* and \d packed weights? hold something else", told["sentence"])
 
 
 def test_a_failed_stage_tells_its_error():

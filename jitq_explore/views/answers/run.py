@@ -172,7 +172,11 @@ def _outcome(page: Page) -> str:
         return "input"
     if page.record.error is not None:
         return "failed"
-    return "changed" if page.record.changed else "unchanged"
+    return "changed" if _changed_anything(page.record) else "unchanged"
+
+
+def _changed_anything(record: StageRecord) -> bool:
+    return record.changed or bool(record.renewed_attributes)
 
 
 def _label(page: Page, counts: Mapping[Status, int]) -> str:
@@ -184,7 +188,7 @@ def _label(page: Page, counts: Mapping[Status, int]) -> str:
         return "stopped" if record.interrupted else "failed"
     if record.batches is not None and not signs(counts):
         return plural(record.batches, "batch", "batches")
-    return signs(counts) or ("graph unchanged" if record.changed else "no change")
+    return signs(counts) or ("graph unchanged" if _changed_anything(record) else "no change")
 
 
 def signs(counts: Mapping[Status, int]) -> str:
@@ -214,4 +218,20 @@ def _of_unchanged(record: StageRecord) -> str:
         return "the graph stays as it was"
     if renewed:
         return f"the graph stays as it is; {plural(renewed, 'observer')} read anew"
+    if record.renewed_attributes:
+        return f"the graph stays as it is; {_holders(record)} hold something else"
     return "changed nothing" if not record.changed else "changed nothing in this graph"
+
+
+def _holders(record: StageRecord) -> str:
+    """The attributes that a stage has set, those by their count that only torch has names for."""
+    renewed = record.renewed_attributes
+    named = sorted(path for path, state in renewed.items() if state.kind != "packed")
+    parts = named if len(named) <= _MOST_NAMED else [plural(len(named), "attribute")]
+    if packed := len(renewed) - len(named):
+        parts = [*parts, plural(packed, "packed weight")]
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+_MOST_NAMED = 4
+"""Attributes that a sentence lists."""
