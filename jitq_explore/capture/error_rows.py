@@ -57,6 +57,7 @@ def _is_told(lane: Lane, pair: Counterpart) -> bool:
 
 def _row(stage: str, pair: Counterpart, sums: PairSums, source: str) -> ErrorRow:
     error, own = sums.error, sums.own
+    own_channels, inherited_channels, rounded_channels = own.channel_sqnrs()
     return ErrorRow(
         stage=stage,
         node=pair.node.id,
@@ -68,9 +69,9 @@ def _row(stage: str, pair: Counterpart, sums: PairSums, source: str) -> ErrorRow
         module=pair.float_nodes[0].module_path if pair.float_nodes else "",
         source=source,
         sqnr=error.sqnr,
-        own_sqnr=own.sqnr(error.signal),
-        inherited_sqnr=own.inherited_sqnr(error.signal),
-        own_channel_sqnr=own.channel_sqnr(error.signal),
+        own_sqnr=own.sqnr,
+        inherited_sqnr=own.inherited_sqnr,
+        own_channel_sqnr=own_channels,
         max_abs=error.max_abs,
         mean_abs=error.mean_abs,
         cosine=error.cosine,
@@ -78,8 +79,8 @@ def _row(stage: str, pair: Counterpart, sums: PairSums, source: str) -> ErrorRow
         elements=error.elements,
         batches=error.batches,
         channel_sqnr=error.channel_sqnr,
-        inherited_channel_sqnr=own.inherited_channel_sqnr(error.signal),
-        rounded_channel_sqnr=own.rounded_channel_sqnr(error.signal),
+        inherited_channel_sqnr=inherited_channels,
+        rounded_channel_sqnr=rounded_channels,
     )
 
 

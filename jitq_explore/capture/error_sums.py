@@ -107,24 +107,25 @@ class ChannelSums:
         return ChannelSums(parts, self.total + other.total)
 
 
-def mean_decibels(signal: ChannelSums, noise: ChannelSums) -> float:
-    """The mean SQNR of the channels in dB, each between 0 and `EXACT`.
+def mean_decibels(signal: ChannelSums, *noises: ChannelSums) -> list[float]:
+    """Of each noise the mean SQNR of the channels in dB, each between 0 and `EXACT`.
 
-    Channels that are always zero do not count.
+    All are of the same batches. Channels that are always zero do not count.
     """
-    if not noise.by_count:
-        return math.nan
-    counts = list(noise.by_count)
-    signals = np.concatenate([signal.by_count[count] for count in counts])
-    noises = np.concatenate([noise.by_count[count] for count in counts])
-    live = signals > 0
+    counts = list(signal.by_count)
+    if not counts:
+        return [math.nan] * len(noises)
+    x = np.concatenate([signal.by_count[count] for count in counts])
+    y = np.stack([np.concatenate([n.by_count[count] for count in counts]) for n in noises])
+    live = x > 0
+    if not live.any():
+        return [0.0 if noise.any() else EXACT for noise in y]
     if not live.all():
-        if not live.any():
-            return 0.0 if noises.any() else EXACT
-        signals, noises = signals[live], noises[live]
+        x, y = x[live], y[:, live]
     # What is not finite counts as nothing left.
-    bounded = np.maximum(np.fmin(noises, signals), _LEAST * signals)
-    return float(10 * np.log10(signals / bounded).sum() / len(signals))
+    bounded = np.maximum(np.fmin(y, x), _LEAST * x)
+    found: list[float] = (10 * np.log10(x / bounded)).mean(axis=1).tolist()
+    return found
 
 
 @dataclass
@@ -162,7 +163,7 @@ class ErrorSums:
     @property
     def channel_sqnr(self) -> float:
         """The mean over channels."""
-        return mean_decibels(self.signal, self.noise)
+        return mean_decibels(self.signal, self.noise)[0]
 
     @property
     def mean_abs(self) -> float:
@@ -188,6 +189,7 @@ class OwnSums:
     r, an op would be blamed whose inputs have lost what makes x large.
     """
 
+    signal: ChannelSums = field(default_factory=ChannelSums)
     noise: ChannelSums = field(default_factory=ChannelSums)
     inherited: ChannelSums = field(default_factory=ChannelSums)
     rounding: ChannelSums = field(default_factory=ChannelSums)
@@ -197,13 +199,16 @@ class OwnSums:
     def add(self, x: Reference, y: Tensor, r: Tensor, quantized: Tensor, axis: int) -> None:
         """`quantized` is the tensor that y was taken from, `axis` the dimension of channels."""
         inherited, error = squares_of(r - x.real, axis), squares_of((y - r).to(r.dtype), axis)
-        self._add(r, error, inherited, quantized, axis)
+        self._add(x, r, error, inherited, quantized, axis)
 
     def add_same(self, x: Reference, error: Squares, quantized: Tensor, axis: int) -> None:
         """Where r is x: all of y's error is its own."""
-        self._add(x.real, error, _none_of(error), quantized, axis)
+        self._add(x, x.real, error, _none_of(error), quantized, axis)
 
-    def _add(self, r: Tensor, error: Squares, inherited: Squares, q: Tensor, axis: int) -> None:
+    def _add(
+        self, x: Reference, r: Tensor, error: Squares, inherited: Squares, q: Tensor, axis: int
+    ) -> None:
+        self.signal.add(x.squares(axis))
         self.noise.add(error)
         self.inherited.add(inherited)
         per_tensor = q.is_quantized and q.qscheme() in _PER_TENSOR
@@ -213,29 +218,22 @@ class OwnSums:
             self.beyond += _beyond(r, q)
 
     @property
-    def is_known(self) -> bool:
-        """Whether anything was added."""
-        return bool(self.noise.by_count)
+    def sqnr(self) -> float:
+        """The own error, in dB; NaN before anything was added."""
+        known = bool(self.signal.by_count)
+        return decibels(self.signal.total, self.noise.total) if known else math.nan
 
-    def sqnr(self, x: ChannelSums) -> float:
-        """The own error in dB, given ‖x‖² of the float model's value."""
-        return decibels(x.total, self.noise.total) if self.is_known else math.nan
-
-    def channel_sqnr(self, x: ChannelSums) -> float:
-        """The own error, the mean over channels."""
-        return mean_decibels(x, self.noise)
-
-    def inherited_sqnr(self, x: ChannelSums) -> float:
+    @property
+    def inherited_sqnr(self) -> float:
         """The error that came with the inputs."""
-        return decibels(x.total, self.inherited.total) if self.is_known else math.nan
+        known = bool(self.signal.by_count)
+        return decibels(self.signal.total, self.inherited.total) if known else math.nan
 
-    def inherited_channel_sqnr(self, x: ChannelSums) -> float:
-        """The same, the mean over channels."""
-        return mean_decibels(x, self.inherited)
-
-    def rounded_channel_sqnr(self, x: ChannelSums) -> float:
-        """With what rounding the result costs on top."""
-        return mean_decibels(x, self.inherited + self.rounding)
+    def channel_sqnrs(self) -> list[float]:
+        """Means over channels: of the own error, of what was inherited, and of that with what
+        rounding the result costs on top."""
+        rounded = self.inherited + self.rounding
+        return mean_decibels(self.signal, self.noise, self.inherited, rounded)
 
     @property
     def saturated(self) -> float:
