@@ -15,6 +15,7 @@ from math import hypot
 from jitq_explore.views.geometry import (
     Point,
     Rect,
+    Step,
     corners,
     grown,
     holds,
@@ -61,18 +62,32 @@ def with_captions_moved(plan: Plan) -> Plan:
     """The same with each caption in the left upper corner of its frame, or on the way there."""
     frames = list(plan.frames)
     for number, frame in enumerate(frames):
-        inner = [f.rect for f in frames if f is not frame and holds(frame.rect, f.rect)]
-        others = [f.caption for f in frames if f is not frame]
-        solid = [*plan.boxes.values(), *inner, *others]
-        moved = _moved(frame, solid, plan.traces.values())
+        way = _way_to_corner(frame)
+        near = [f for f in frames if f is not frame and meet(f.rect, way)]
+        inner = [f.rect for f in near if holds(frame.rect, f.rect)]
+        solid = [*plan.boxes.values(), *inner, *(f.caption for f in near)]
+        steps = [step for _, line in _lines_near(plan, way) for step in steps_within(way, line)]
+        moved = _moved(frame, [rect for rect in solid if meet(rect, way)], steps)
         frames[number] = replace(frame, caption=moved)
     return replace(plan, frames=tuple(frames))
 
 
-def _moved(frame: Frame, solid: Sequence[Rect], lines: Iterable[Sequence[Point]]) -> Rect:
+def _way_to_corner(frame: Frame) -> Rect:
+    """All that the caption may cover on its way."""
+    rect, caption = frame.rect, frame.caption
+    right, bottom = caption.x + caption.width, caption.y + caption.height
+    return grown(Rect(rect.x, rect.y, right - rect.x, bottom - rect.y))
+
+
+def _lines_near(plan: Plan, rect: Rect) -> Iterator[tuple[Ends, Sequence[Point]]]:
+    """The lines that may run through the rectangle."""
+    for ends, line in plan.traces.items():
+        if meet(plan.outlines[ends], rect):
+            yield ends, line
+
+
+def _moved(frame: Frame, solid: Sequence[Rect], steps: Sequence[Step]) -> Rect:
     caption, margin = frame.caption, 8.0
-    steps = [step for line in lines for step in steps_within(frame.rect, line)]
-    solid = [rect for rect in solid if meet(rect, frame.rect)]
 
     def is_free(rect: Rect) -> bool:
         room = grown(rect)
@@ -95,7 +110,7 @@ def _place(plan: Plan, label: Wanted, seen: set[Ends], taken: Sequence[Rect]) ->
     candidates = _candidates(plan, label)
     around = grown(_around(candidates))
     solid = [rect for rect in taken if meet(rect, around)]
-    near = {ends: steps_within(around, line) for ends, line in plan.traces.items()}
+    near = {ends: steps_within(around, line) for ends, line in _lines_near(plan, around)}
     near = {ends: steps for ends, steps in near.items() if steps}
     borders = [step for frame in plan.frames for step in steps_within(around, corners(frame.rect))]
 

@@ -14,7 +14,7 @@ from jitq_explore.views.boxes import Box, Cluster, Edge, Picture, Region, Role, 
 from jitq_explore.views.clusters import clusters_of
 from jitq_explore.views.flow import Flow
 from jitq_explore.views.folds import Stand
-from jitq_explore.views.geometry import Point, Rect, Size, trace
+from jitq_explore.views.geometry import Point, Rect, Size, grown, trace
 from jitq_explore.views.render import render_svg
 from jitq_explore.views.routes import Ends
 
@@ -50,6 +50,11 @@ class Plan:
     def traces(self) -> Mapping[Ends, tuple[Point, ...]]:
         """The lines as points so close that they can be joined by straight lines."""
         return {ends: tuple(trace(curve)) for ends, curve in self.lines.items()}
+
+    @cached_property
+    def outlines(self) -> Mapping[Ends, Rect]:
+        """A rectangle around each line, with some room: a straight one would meet nothing."""
+        return {ends: grown(_rect(points)) for ends, points in self.traces.items()}
 
 
 def plan(
@@ -119,7 +124,7 @@ def _fill(
     dot: graphviz.Digraph,
     cluster: Cluster,
     sizes: Mapping[str, Size],
-    rooms: Mapping[str, tuple[Size, list[str]]],
+    rooms: Mapping[str, tuple[Size, str | None]],
     number: Mapping[str, str],
     frames: dict[str, Cluster],
 ) -> None:
@@ -134,8 +139,8 @@ def _fill(
             caption = f"caption-{name}"
             frame.node(caption, id=caption, **_inches(room))
             _fill(frame, inner, sizes, rooms, number, frames)
-        for beside in first:
-            dot.edge(caption, number[beside], style="invis", minlen="0")
+        if first is not None:
+            dot.edge(caption, number[first], style="invis", minlen="0")
 
 
 def _caption_rooms(
@@ -143,15 +148,15 @@ def _caption_rooms(
     captions: Mapping[Region, Size],
     sizes: Mapping[str, Size],
     lines: Sequence[Ends],
-) -> Iterator[tuple[str, tuple[Size, list[str]]]]:
-    """Id of each frame -> the room for its caption, and the boxes that this stands beside.
+) -> Iterator[tuple[str, tuple[Size, str | None]]]:
+    """Id of each frame -> the room for its caption, and the box that this stands beside.
 
-    These are the first ones in the frame. It is as high as they are, so that it begins as they do.
+    It is the first one in the frame; the room is as high as that is, so that it begins as it does.
     """
     for cluster in outer.inner:
-        first = _first_boxes(cluster, lines)
+        first = _first_box(cluster, lines)
         width, height = captions.get(cluster.region, (1.0, 1.0))
-        height = max(height, min((sizes[box][1] for box in first), default=0.0))
+        height = max(height, sizes[first][1] if first else 0.0)
         yield cluster.id, ((width, height), first)
         yield from _caption_rooms(cluster, captions, sizes, lines)
 
@@ -161,16 +166,22 @@ def _inches(size: Size) -> dict[str, str]:
     return {"width": width, "height": height}
 
 
-def _first_boxes(cluster: Cluster, lines: Sequence[Ends]) -> list[str]:
-    """What nothing within the frame feeds."""
+def _first_box(cluster: Cluster, lines: Sequence[Ends]) -> str | None:
+    """The first one that nothing within the frame feeds.
+
+    One is enough: tied to all of them, captions of large frames cost Graphviz half a minute.
+    """
     inside = _inside(cluster)
     fed = {head for tail, head in lines if tail in inside}
-    return sorted(inside - fed)
+    return next((box for box in inside if box not in fed), None)
 
 
-def _inside(cluster: Cluster) -> set[str]:
-    """The ids of all boxes within a frame."""
-    return {box.id for box in cluster.boxes}.union(*map(_inside, cluster.inner))
+def _inside(cluster: Cluster) -> dict[str, None]:
+    """The ids of all boxes within a frame, its own ones first."""
+    found = dict.fromkeys(box.id for box in cluster.boxes)
+    for inner in cluster.inner:
+        found |= _inside(inner)
+    return found
 
 
 def _read(
