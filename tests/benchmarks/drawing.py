@@ -77,7 +77,10 @@ def main() -> None:
             runs = [in_fresh_process(net, how) for _ in range(ROUNDS)]
             best = {name: min(run[name] for run in runs) for name in runs[0]}
             print(f"{net}, {how}: {best['boxes']:.0f} boxes, first {best['first']:.2f} s", end=", ")
-            print(f"later at most {best['later']:.3f} s, whole {best['whole']:.2f} s; ÷ one diff of two stages", end=" ")
+            print(
+                f"later at most {best['later']:.3f} s, whole {best['whole']:.2f} s; ÷ one diff of two stages",
+                end=" ",
+            )
             print(f"{best['first'] / best['one']:.2f} and {best['later'] / best['one']:.3f}")
 
 
