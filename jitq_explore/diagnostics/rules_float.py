@@ -81,13 +81,14 @@ def float_islands(recording: Recording) -> Iterator[Finding]:
             continue
         node, alone = island[0], len(island) == 1
         joins = alone and any(map(is_kernel, _around(graph, before, after)))
-        kinds = ", ".join(dict.fromkeys(each.kind for each in island))
+        kinds = list(dict.fromkeys(each.kind for each in island))
+        are = "are" if len(kinds) > 1 else "is"
         instead = in_place_of(node.kind)
         finding = Finding(
             rule="joined_by_float" if joins else "float_island",
             severity=INFO,
-            title=f"{kinds} is float between quantized ops",
-            why="values are dequantized before it and quantized again behind it",
+            title=f"{', '.join(kinds)} {are} float between quantized ops",
+            why="values are dequantized before and quantized again behind",
             evidence=f"{plural(len(before), 'dequantize')} before, "
             f"{plural(len(after), 'quantize')} behind",
             remedy=f"Use {instead}."

@@ -102,6 +102,8 @@ def outliers(recording: Recording) -> Iterator[Finding]:
         needed = max(typical.high, 0.0) - min(typical.low, 0.0)
         if not reason or not 0 < needed * WASTEFUL_RATIO <= covered:
             continue
+        is_histogram = reading.short_class == "HistogramObserver"
+        other = "a moving average" if is_histogram else "a HistogramObserver or a moving average"
         finding = Finding(
             rule="outlier",
             severity=WARNING,
@@ -109,8 +111,8 @@ def outliers(recording: Recording) -> Iterator[Finding]:
             "all of its values need",
             why=f"{math.log2(covered / needed):.1f} of its bits are spent on a few outliers",
             evidence=reason,
-            remedy="Take the outliers out of the calibration data, or use a HistogramObserver or a "
-            "moving average; jq.recommend() says which one gains most.",
+            remedy=f"Take the outliers out of the calibration data, or use {other}; "
+            "jq.recommend() says which one gains most.",
         )
         yield at_observation(recording, finding, seen)
 

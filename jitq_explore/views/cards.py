@@ -190,7 +190,10 @@ class Stage:
         match = self.scene.diff.match_after.get(node.id) if self.scene.diff else None
         lines = labels.detail_lines(node, wiring.graph, wiring.folded) if has_lines else ()
         if status is Status.CHANGED and match is not None:
-            lines = (*self._changes(match), *lines[:1])
+            told = self._changes(match)
+            # "weight: old → new" says all of it that "weight: new" does.
+            names = {line.partition(":")[0] for line in told}
+            lines = (*told, *(line for line in lines[:1] if line.partition(":")[0] not in names))
         short = (shorten_end(_PACKED.sub("packed", line), _LINE) for line in lines)
         return Row(status, shorten_end(labels.title_of(node), WIDTH), tuple(short))
 

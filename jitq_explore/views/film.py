@@ -86,8 +86,10 @@ class Film:
         if groups:
             count = sum(len(stand.modules) for stand in self.stands)
             modules = f"{count} modules are" if count > 1 else "1 module is"
-            boxes = f"{len(groups)} boxes" if len(groups) > 1 else "1 box"
-            notes.append(f"{modules} folded into {boxes}, for {sum(groups):,} nodes")
+            # Alike neighbours share a box.
+            boxes = f" into {len(groups)} box{'es' * (len(groups) > 1)}"
+            where = boxes if len(groups) < count else ""
+            notes.append(f"{modules} folded{where} ({sum(groups):,} nodes)")
         hidden = self._stage(number).without_box
         if hidden.status is not Status.SAME:
             notes.append(hidden.without_box)

@@ -151,16 +151,24 @@ def detail_lines(node: Node, graph: Graph, folded: frozenset[str]) -> tuple[str,
     paths, settings = [], []
     for name, text in operands(node, graph, folded).items():
         is_unnamed = name.startswith("input ")
-        if name in _QUIET or (name, text) in _USUAL or text == "None":
+        if name in _QUIET or (name, text) in _USUAL or text in ("None", "[]"):
             continue
         if is_unnamed and text in ("True", "False"):
             continue
         if _looks_like_path(name, text):
-            paths.append(f"{name}: {shorten(text, LINE_WIDTH - len(name) - 2)}")
+            paths.append(_path_line(name, text))
         else:
             settings.append(text if is_unnamed else f"{name} {text}")
     line = " · ".join(settings)
     return (*paths[:1], *([line] if 0 < len(line) <= LINE_WIDTH else []))
+
+
+def _path_line(name: str, path: str) -> str:
+    """The parameter and where it is: what there is no room for is not said twice."""
+    line = f"{name}: {path}"
+    if len(line) > LINE_WIDTH and path.endswith(f".{name}"):
+        return shorten(path, LINE_WIDTH)
+    return f"{name}: {shorten(path, LINE_WIDTH - len(name) - 2)}"
 
 
 def change_lines(match: Match, old: dict[str, str], new: dict[str, str]) -> tuple[str, ...]:

@@ -95,6 +95,9 @@ class Tracks:
                 track = self._known(node, matches.get(node.id), old)
                 if track is None:
                     track = self._begin(node, below(region, node.module_path))
+                elif not self.regions[track]:
+                    # A kernel does not know its module; what stands in its place in another run may.
+                    self.regions[track] = below(region, node.module_path)
                 found[node.id] = track
                 region, name = self.regions[track], f"p-{track}"
             if node.blocks:

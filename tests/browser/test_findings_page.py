@@ -32,7 +32,9 @@ def page(tmp_path_factory) -> Iterator[Page]:
 
 def test_a_finding_leads_to_its_node_and_says_why(page):
     card = page.locator("button.jitq-card", has_text="insert_quant_dequant")
-    expect(card.locator(".jitq-found")).to_have_attribute("title", "1 finding")
+    found = card.locator(".jitq-found")
+    expect(found).to_have_attribute("title", "Findings: 1 warning")
+    expect(found).to_have_text("▲ 1")
     page.get_by_role("tab", name="Findings").click()
     row = page.locator("tr", has_text="decides by a value that was quantized")
     expect(row).to_contain_text("warning")

@@ -206,7 +206,7 @@ def test_a_folded_module_is_one_box_with_its_counts():
     assert "~ block1" in said
     assert "+5 of 10 nodes" in said
     assert found.modules_of("m-block1") == ("block1",)
-    assert "1 module is folded into 1 box, for 10 nodes" in found.note("insert_observers")
+    assert "1 module is folded (10 nodes)" in found.note("insert_observers")
 
 
 def test_moves_are_pure():

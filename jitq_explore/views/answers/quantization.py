@@ -11,6 +11,7 @@ from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.quant_node import QuantNode, role_of
 from jitq_explore.snapshots.quant_nodes import quant_nodes
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.what_if import present_grids
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.plots import plot_sections
 from jitq_explore.views.answers.sections import pair_row, pairs
@@ -29,7 +30,7 @@ _HINTS = {
     "dtype": "The integer type that the value is stored in",
     "scheme": "One scale for all numbers or one a channel; symmetric puts 0 in the middle",
     "clips at": "Numbers beyond this are cut off: no integer stands for them",
-    "integers": "The integers that may be used",
+    "integers": "The integers that the scale is made for",
     "axis": "The dimension along which each channel has a scale of its own",
 }
 _MOST = 3
@@ -153,11 +154,10 @@ def _range_text(reading: ObserverReading) -> str:
 
 def clip_points(reading: ObserverReading) -> tuple[float, float] | None:
     """The real numbers beyond which all is cut off; None where there is more than one scale."""
-    low, high = reading.quant_min, reading.quant_max
-    if len(reading.scale) != 1 or len(reading.zero_point) != 1 or low is None or high is None:
+    if len(reading.scale) != 1 or reading.quant_min is None or reading.quant_max is None:
         return None
-    scale, zero = reading.scale[0], reading.zero_point[0]
-    return scale * (low - zero), scale * (high - zero)
+    (grid,) = present_grids(reading)
+    return grid.low, grid.high
 
 
 def _about(recording: Recording, stage: str, reading: ObserverReading) -> str:

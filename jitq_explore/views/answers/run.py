@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jitq_explore.diagnostics.diagnose import diagnose
-from jitq_explore.diagnostics.findings import WARNING
+from jitq_explore.diagnostics.findings import ERROR, WARNING, Severity
 from jitq_explore.snapshots.recording import INPUT, Recording, StageRecord
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.plots import plot_tabs
@@ -90,7 +90,8 @@ def _stage(book: Book, page: Page) -> dict[str, object]:
         "batches": record.batches if record is not None else None,
         "error": _error(page),
         "messages": list(counted(_messages(book, page))),
-        "findings": _findings(book, page),
+        "findings": _findings(book, page, WARNING),
+        "errors": _findings(book, page, ERROR),
         "only": page.only,
         "canAccept": record is not None and _can_be_accepted(record),
         "steps": outline(record.steps) if record is not None else [],
@@ -102,12 +103,12 @@ def _can_be_accepted(record: StageRecord) -> bool:
     return record.interrupted and record.error is not None and bool(record.batches)
 
 
-def _findings(book: Book, page: Page) -> int:
-    """How many warnings and errors there are about the stage; those about the run as a whole are
-    with the model as given."""
+def _findings(book: Book, page: Page, least: Severity) -> int:
+    """How many findings at least as severe there are about the stage; those about the run as a
+    whole are with the model as given."""
     if len(book.runs) > 1:
         return 0
-    found = diagnose(book.runs[0]).at_least(WARNING)
+    found = diagnose(book.runs[0]).at_least(least)
     return sum((each.stage or INPUT) == page.name for each in found)
 
 

@@ -6,6 +6,7 @@ const SVG_SPACE = "http://www.w3.org/2000/svg";
 const SIGN_OF = { added: "+", removed: "−", changed: "~", same: "" };
 const NAME_OF = { added: "added", removed: "removed", changed: "changed", same: "the same" };
 const FAILED = "✖";
+const WARNED = "▲";
 
 /**
  * An element. `attributes`: "class", "text", "on…" (a listener), a boolean (there or not), else

@@ -30,11 +30,13 @@ class GraphCard {
   stand(rect, gap) {
     const { clientWidth: width, clientHeight: height } = this.room;
     const [wide, high] = [this.element.offsetWidth, this.element.offsetHeight];
-    const right = rect.x + rect.width + gap;
-    const x = right + wide <= width ? right : rect.x - gap - wide;
+    const [left, right] = [rect.x - gap - wide, rect.x + rect.width + gap];
+    const isBeside = rect.width > 0 && (right + wide <= width || left >= 4);
+    const aside = right + wide <= width ? right : left;
+    const x = isBeside || !rect.width ? aside : rect.x;
     const below = rect.y + rect.height + gap;
-    const beside = rect.width ? rect.y : below;
-    const y = beside + high <= height ? beside : rect.y - (rect.width ? high - rect.height : gap + high);
+    const beside = isBeside ? rect.y : below;
+    const y = beside + high <= height ? beside : rect.y - (isBeside ? high - rect.height : gap + high);
     this.element.style.left = `${graphClamp(x, 4, width - wide - 4)}px`;
     this.element.style.top = `${graphClamp(y, 4, height - high - 4)}px`;
   }

@@ -8,9 +8,12 @@ class GraphPane {
     this.element.setAttribute("role", "application");
     this.element.setAttribute("aria-roledescription", "graph");
     this.sheet = graphElement("div", "jitq-graph-sheet");
+    // What it is called stands above it, where it covers nothing.
     this.label = graphElement("div", "jitq-graph-label");
+    this.column = graphElement("div", "jitq-graph-column");
+    this.column.append(this.label, this.element);
     this.problem = graphElement("div", "jitq-graph-problem");
-    this.element.append(this.sheet, this.label, this.problem);
+    this.element.append(this.sheet, this.problem);
     this.clear();
   }
 

@@ -30,7 +30,7 @@ class GraphView {
     // What is seen as it was first shown is shown so again, unless a module was folded by hand.
     const held = this.camera.isHome && !this.anchor ? null : this.#held();
     this.panes.forEach((pane, number) => {
-      pane.element.hidden = number >= panes.length;
+      pane.column.hidden = number >= panes.length;
       if (number < panes.length) pane.mount(panes[number].drawing, panes[number].label, panes.length === 1);
       else pane.clear();
     });
@@ -149,7 +149,7 @@ class GraphView {
   #build() {
     this.root.classList.add("jitq-graph");
     this.body = graphElement("div", "jitq-graph-body");
-    this.body.append(...this.panes.map((pane) => pane.element));
+    this.body.append(...this.panes.map((pane) => pane.column));
     this.hands = new GraphHands(this.body, this.panes, this.camera, this.#acts());
     this.minimap = new GraphMinimap(this.body, this.camera);
     this.card = new GraphCard(this.body);
@@ -215,7 +215,7 @@ class GraphView {
   // -- Place --------------------------------------------------------------------------------------
 
   #resize() {
-    if (this.index.paper) this.minimap.takePlace(this.panes.filter((pane) => !pane.element.hidden).length);
+    if (this.index.paper) this.minimap.takePlace(this.panes.filter((pane) => !pane.column.hidden).length);
     const { clientWidth: width, clientHeight: height } = this.panes[0].element;
     if (!width || !height || !this.index.paper) return;
     const { view } = this.camera;
@@ -357,7 +357,8 @@ class GraphView {
 
   #faint() {
     const near = this.reach === null ? null : this.index.within(this.reach);
-    const hits = this.query.trim() ? new Set(this.hits) : null;
+    // Where nothing is found, nothing is pointed out: the drawing stays legible.
+    const hits = this.query.trim() && this.hits.length ? new Set(this.hits) : null;
     return new Set(this.index.boxes.filter((box) => (
       (near && !near.has(box)) || (hits && !hits.has(box)) || !this.index.isInModule(box, this.module)
     )));

@@ -48,10 +48,9 @@ class Strip {
 
   card(stage) {
     const name = [make("span", { class: "jitq-card-name", text: stage.name })];
-    if (stage.findings) {
-      const title = plural(stage.findings, "finding");
-      name.push(make("span", { class: "jitq-found", title, text: `${FAILED} ${stage.findings}` }));
-    }
+    const warnings = stage.findings - stage.errors;
+    if (stage.errors) name.push(foundMark(FAILED, stage.errors, "error", "jitq-found"));
+    if (warnings) name.push(foundMark(WARNED, warnings, "warning", "jitq-found jitq-found-warned"));
     const button = make(
       "button",
       {
@@ -115,8 +114,14 @@ class Strip {
       } else card.removeAttribute("aria-current");
     }
     const stage = this.run.stages.find((one) => one.name === name);
-    this.summary.replaceChildren(...(stage ? summaryOf(stage) : []));
+    this.summary.replaceChildren(...(stage ? summaryOf(stage, this.run) : []));
   }
+}
+
+/** How many findings of one severity there are about a stage. */
+function foundMark(sign, count, severity, classes) {
+  const title = `Findings: ${plural(count, severity)}`;
+  return make("span", { class: classes, title, text: `${sign} ${count}` });
 }
 
 /** The second line of a card: signed counts in their colours, or the label in words. */
@@ -160,8 +165,17 @@ function alarmOf(stage, why = stage.error.message) {
   return make("div", { class: "jitq-alarm" }, head, isStopped ? why.replace(/^\w+: /, "") : why);
 }
 
-function summaryOf(stage) {
-  const error = stage.error ? [alarmOf(stage, beginningOf(stage.error.message))] : [];
+/** What can be done about a calibration that was stopped, by the buttons there are. */
+function waysOn({ batches, canAccept }) {
+  const seen = batches ? plural(batches, "batch", "batches") : "no batch";
+  const accept = canAccept ? "“Accept what was seen” takes these and goes on, " : "";
+  return `the calibration was stopped after ${seen}. ${accept}“Run next” feeds all data once more, “Step back” forgets what was seen.`;
+}
+
+function summaryOf(stage, { live }) {
+  const isStopped = live && stage.error && endOf(stage) === "stopped";
+  const why = isStopped ? waysOn(stage) : stage.error && beginningOf(stage.error.message);
+  const error = stage.error ? [alarmOf(stage, why)] : [];
   error[0]?.setAttribute("role", "alert");
   if (stage.outcome === "input") {
     const text = stage.sentence || `The model as it was given: ${plural(stage.nodes, "node")}.`;
@@ -233,16 +247,18 @@ class LiveBar {
   setBusy(isBusy) {
     this.isBusy = isBusy;
     const next = this.run.toCome[0];
-    const hasFailed = this.run.stages.some((stage) => stage.error && stage.name !== next);
-    const canRun = this.run.toCome.length > 0 && !hasFailed && !isBusy;
+    const failed = this.run.stages.find((stage) => stage.error && stage.name !== next);
+    const canRun = this.run.toCome.length > 0 && !failed && !isBusy;
     this.next.disabled = this.toEnd.disabled = !canRun;
+    const whyNot = failed && !this.run.runs ? `${failed.name} failed: step back, then it can run again` : "";
+    this.next.title = this.toEnd.title = whyNot;
     this.stop.disabled = !isBusy;
     this.back.disabled = isBusy || this.run.stages.length < 2;
     this.accept.disabled = this.alone.disabled = this.earlier.disabled = isBusy;
     this.stop.hidden = Boolean(this.run.runs) && !isBusy;
     this.progress.hidden = !isBusy;
     if (isBusy) this.progress.removeAttribute("value");
-    else this.doing.textContent = "";
+    else this.doing.textContent = whyNot;
   }
 
   showProgress({ stage, done, total }) {

@@ -113,7 +113,7 @@ class TableView {
       // Of so many characters are the longest; to measure all would take its time.
       const texts = new Set(this.answer.rows.map(({ cells }) => cellText(cells[at])));
       const longest = [...texts].sort((a, b) => b.length - a.length).slice(0, 20);
-      const sign = this.answer.rows.some(({ bad }) => bad.includes(name)) ? `${FAILED} ` : "";
+      const sign = this.answer.rows.some(({ bad }) => bad.includes(name)) ? `${WARNED} ` : "";
       const cell = Math.max(0, ...longest.map((text) => textWidth(sign + text, Boolean(sign))));
       // What is sorted by is marked in the padding. A wide column has several lines.
       const most = isWide ? TALL_WIDTH : widest;
@@ -315,9 +315,11 @@ function cellText(cell) {
 
 function cellOf(cell, { kind, isWide }, isBad) {
   const text = cellText(cell);
-  const classes = [kind === "number" && "jitq-number", isBad && "jitq-bad", isWide && "jitq-wide"];
+  // A warning is no failure.
+  const [mark, sign] = text === "warning" ? ["jitq-warned", WARNED] : ["jitq-bad", FAILED];
+  const classes = [kind === "number" && "jitq-number", isBad && mark, isWide && "jitq-wide"];
   const title = text.length > WIDEST_CELL / 2 ? text : null;
-  const shown = isBad ? `${FAILED} ${text}` : text;
+  const shown = isBad ? `${sign} ${text}` : text;
   const attributes = { class: classes.filter(Boolean).join(" ") || null, title };
   return make("td", attributes, isWide ? make("div", { class: "jitq-clamp", text: shown }) : shown);
 }

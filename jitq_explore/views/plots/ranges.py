@@ -38,7 +38,7 @@ from jitq_explore.views.plots.symlog import symlog
 from jitq_explore.views.printable import printable, shorten
 
 _PANEL = 150.0
-_LABEL_LENGTH = 18
+_LABEL_LENGTH = 22
 LABEL_APART = FONT + 3
 """Pixels between the middles of two names that are turned."""
 
