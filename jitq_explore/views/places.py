@@ -94,10 +94,8 @@ class Tracks:
             if node.id not in folded and node.id not in scene.gates:
                 track = self._known(node, matches.get(node.id), old)
                 if track is None:
-                    track = self._begin(node, below(region, node.module_path))
-                elif not self.regions[track]:
-                    # A kernel does not know its module; what stands in its place in another run may.
-                    self.regions[track] = below(region, node.module_path)
+                    path = node.module_path or scene.modules.get(node.id, "")
+                    track = self._begin(node, below(region, path))
                 found[node.id] = track
                 region, name = self.regions[track], f"p-{track}"
             if node.blocks:

@@ -20,7 +20,7 @@ Places that are empty at some stage keep their room; lines pass through it (`vie
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from jitq_explore.snapshots.diff import GraphDiff, diff_graphs
@@ -36,11 +36,16 @@ from jitq_explore.views.wiring import Wire, Wiring
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One stage: its graph and what became of the graph before it (None: nothing is before)."""
+    """One stage: its graph and what became of the graph before it (None: nothing is before).
+
+    `modules` has the module paths of nodes that do not know their own, by their ids: kernels forget
+    it, which only matters where no scene before them has what they were made of.
+    """
 
     name: str
     graph: Graph
     diff: GraphDiff | None = None
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def wiring(self) -> Wiring:

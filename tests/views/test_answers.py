@@ -337,6 +337,8 @@ def test_clip_points_are_the_real_numbers_of_the_last_integers():
         (0.5,), (2,), True,
     )  # fmt: skip
     assert clip_points(reading) == (-1.0, 126.5)
+    # A reduced range goes into the scale alone: the kernels use all that the dtype holds.
+    assert clip_points(replace(reading, quant_max=127)) == (-1.0, 126.5)
 
 
 # Tables -------------------------------------------------------------------------------------------
@@ -566,6 +568,16 @@ def test_tables_of_two_runs_have_both_columns():
     assert row["class (mine)"] == "HistogramObserver"
     assert row["class (theirs)"] == "MinMaxObserver"
     assert "module" in names
+
+
+def test_kernels_of_two_runs_stand_in_the_frames_of_their_modules():
+    """Kernels do not know their modules, and here no stage before them stands beside them."""
+    for about in (answers("static and dynamic"), answers("two qconfigs")):
+        frames = [
+            [region["path"] for region in ask(about, "drawing", stage=stage)["regions"]]
+            for stage in ("insert_quant_dequant", "dce")
+        ]
+        assert frames[0] == frames[1] != []
 
 
 def test_two_runs_need_two_names():

@@ -86,6 +86,15 @@ def test_constants_and_weights_are_in_the_labels_of_their_users():
     assert "weight: conv.weight" in box(sketch_diff(observed()), "a-n3").lines
 
 
+def test_a_label_says_a_long_name_once():
+    built = Builder("x")
+    path = "encoder.block.bn1.num_batches_tracked"
+    built.node("prim::GetAttr", "self", out="t", name=path)
+    built.node("aten::add_", "t", "x", out="y")
+    (line,) = [line for line in box(sketch_graph(built.graph("y")), "a-n1").lines if "num_" in line]
+    assert line == path
+
+
 def test_changed_constants_show_at_their_users():
     def conv(stride: int) -> Graph:
         built = Builder("x")

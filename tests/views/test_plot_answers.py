@@ -41,7 +41,8 @@ def test_every_plot_that_is_offered_can_be_had(runs):
     about = answers(*runs)
     stages = [stage["name"] for stage in ask(about, "run")["stages"]]
     asks = [each for stage in stages for each in asks_in_details(about, stage)]
-    asks += [each for tab in ask(about, "run")["plotTabs"] for each in tab["plots"]]
+    tabs = ask(about, "run")["plotTabs"]
+    asks += [each for tab in tabs for each in (*tab["plots"], *tab["widePlots"])]
     assert {each["name"] for each in asks} >= {"ranges", "histogram", "channels"}
     for each in asks:
         found = ask(about, "plot", **each)
@@ -82,6 +83,7 @@ def test_a_histogram_can_be_had_with_what_if(wish):
     ("arguments", "said"),
     [
         ({"name": "pie"}, "unknown plot 'pie'"),
+        ({"name": "ranges", "wish": "huge"}, "wish must be null or 'wide' here, not 'huge'"),
         ({"name": ["ranges"]}, "unknown plot"),
         ({"name": "histogram", "where": None}, "where must be the path of an observer"),
         ({"name": "histogram", "where": "nobody"}, "unknown value 'nobody'"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from jitq_explore.snapshots.lineage import module_of
 from jitq_explore.snapshots.recording import INPUT, Recording
 from jitq_explore.views.answers.pages import Page
 from jitq_explore.views.film import Film, film_of
@@ -40,10 +41,13 @@ class PairBook:
         key = "reel", stage
         if key not in self.kept:
             page = self.pages[stage]
-            scenes = [page.scene]
+            last = self.runs[0 if page.only == self.run_names[0] else 1]
+            scenes = [replace(page.scene, modules=_forgotten(last, stage))]
             if page.before is not None:
-                scenes = [Scene(f"{stage} of {self.run_names[0]}", page.before.graph()), *scenes]
-            given = self.runs[0 if page.only == self.run_names[0] else 1].input
+                first = f"{stage} of {self.run_names[0]}"
+                known = _forgotten(self.runs[0], stage)
+                scenes.insert(0, Scene(first, page.before.graph(), modules=known))
+            given = last.input
             self.kept[key] = Reel.of_scenes(scenes, classes_of(given), digests_of(given))
         found: Reel = self.kept[key]
         return found
@@ -52,6 +56,12 @@ class PairBook:
         """What only the first run has is from there; all else from the second."""
         is_first = gone or self.pages[stage].only == self.run_names[0]
         return self.runs[0 if is_first else 1], stage
+
+
+def _forgotten(recording: Recording, stage: str) -> Mapping[str, str]:
+    """Id of each op that does not know its module (a kernel) -> the one of what it was made of."""
+    ops = (node for node in recording.snapshot(stage).graph().nodes if not node.is_constant)
+    return {op.id: module_of(recording, stage, op) for op in ops if not op.module_path}
 
 
 def merged_names(one: Recording, other: Recording) -> Iterator[str]:

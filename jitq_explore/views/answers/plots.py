@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _NARROW = 360.0
 """Pixels: about as wide as the details are."""
 
-_WIDE = 1100.0
+_WIDE = {None: 1100.0, "wide": 1650.0}
+"""What is wished for -> pixels of a plot that has the page's width; text stays as large."""
 
 _TITLES = {
     "histogram": (
@@ -52,7 +53,8 @@ def plot(
     book: Book, name: object, where: object = None, run: object = None, wish: object = None
 ) -> dict[str, object]:
     """The answer to "plot". `where` is the path of an observer, `run` the name of one of two runs
-    that are compared, `wish` what is asked of a histogram's value as in the ask "what_if"."""
+    that are compared, `wish` what is asked of a histogram's value as in the ask "what_if", or of
+    the ranges to be "wide"."""
     drawn = _plots().get(name) if isinstance(name, str) else None
     if drawn is None:
         raise AskError(f"unknown plot {name!r} (must be one of {list(_TITLES)})")
@@ -69,7 +71,8 @@ def plot_tabs(book: Book) -> list[dict[str, object]]:
     if not any(observations(recording) for recording in book.runs):
         return []
     asks = [{"name": "ranges", "run": run} for run in book.run_names] or [{"name": "ranges"}]
-    return [{"name": "ranges", "title": title, "hint": hint, "plots": asks}]
+    wide = [{**ask, "wish": "wide"} for ask in asks]
+    return [{"name": "ranges", "title": title, "hint": hint, "plots": asks, "widePlots": wide}]
 
 
 def plot_sections(
@@ -154,9 +157,15 @@ def _plots() -> Mapping[str, Callable[[Recording, object, object], Plot]]:
         "channels": about(plots.plot_channels),
         "timeline": about(plots.plot_timeline),
         "ranges": lambda recording, where, wish: plots.plot_ranges(
-            recording, width=_WIDE, heading=False
+            recording, width=_wide(wish), heading=False
         ),
     }
+
+
+def _wide(wish: object) -> float:
+    if wish is not None and wish != "wide":
+        raise AskError(f"wish must be null or 'wide' here, not {wish!r}")
+    return _WIDE["wide" if wish else None]
 
 
 def _histogram(recording: Recording, where: object, wish: object) -> Plot:

@@ -19,7 +19,7 @@ from jitq_explore.views.render import RenderError
 DRAWINGS_BYTES = 600_000
 """The room for drawings in fold states that nobody asked for, as they stand in the file."""
 
-BOXES_LAID_OUT = 600
+BOXES_LAID_OUT = 520
 """How many boxes may be laid out for them: a measure of the time, but one that is the same on every
 machine and every day, so that the file is too."""
 
@@ -82,7 +82,7 @@ class _Collecting:
         values = set()
         plots: dict[str, Mapping[str, Any]] = {}
         for tab in self.run["plotTabs"]:
-            for ask in tab["plots"]:
+            for ask in (*tab["plots"], *tab["widePlots"]):
                 self.keep("plot", **ask)
         for stage in self.stages:
             self.keep("links", stage=stage)

@@ -84,8 +84,11 @@ class GraphView {
   }
 
   setModule(path) {
+    const isOther = this.module !== (path || "");
     this.module = path || "";
     this.#mark();
+    // All else is faint: what was asked for has to be in sight.
+    if (isOther && path) this.#show(this.index.boxes.filter((box) => this.index.isInModule(box, path)));
   }
 
   // What each node loses: { stage, bands, nodes: { id: { own, inherited, all } } }; null: as ever.

@@ -29,9 +29,10 @@ class PlotView {
       return;
     }
     picture.setAttribute("aria-label", title);
-    // A little too wide, it shrinks; what would be too small to read is scrolled.
-    const legible = 0.75 * Number(picture.getAttribute("width"));
-    picture.style.setProperty("--jitq-legible", `${legible}px`);
+    // A little too wide, it shrinks, or grows; what would be too small to read is scrolled.
+    const width = Number(picture.getAttribute("width"));
+    picture.style.setProperty("--jitq-legible", `${0.75 * width}px`);
+    picture.style.setProperty("--jitq-widest", `${1.25 * width}px`);
     const scroll = make("div", { class: "jitq-plot-scroll" }, picture);
     const said = note ? make("p", { class: "jitq-quiet jitq-hint", text: note }) : "";
     const head = this.isWide ? [titled(this.ask.run ? title : "", hint)] : [];

@@ -11,6 +11,8 @@ const TEXT_TABS = [
   { name: "code", title: "Code", hint: "The code before and after the stage" },
 ];
 
+const WIDE = 1375; // pixels from which on there are wider plots
+
 /**
  * `on` is told: tab name, row (of a table), line {nodes, gone}, requantize {key, qconfig}, compare,
  * apply {recommended: number of a row}.
@@ -128,10 +130,13 @@ class Tabs {
     if (tab === "qconfig") return { element: await this.qconfig() };
     if (tab === STEPS_TAB.name) return this.stepsOf(stage);
     const isText = TEXT_TABS.some(({ name }) => name === tab);
-    const key = isText ? `${tab} ${stage}` : tab;
     const plots = this.run.plotTabs.find(({ name }) => name === tab);
-    if (plots && !this.views.has(key))
-      this.views.set(key, plotsOf(plots.plots, this.answers, this.on.row));
+    const isWide = Boolean(plots) && this.panel.clientWidth > WIDE;
+    const key = isText ? `${tab} ${stage}` : `${tab}${isWide ? " wide" : ""}`;
+    if (plots && !this.views.has(key)) {
+      const asks = isWide ? plots.widePlots : plots.plots;
+      this.views.set(key, plotsOf(asks, this.answers, this.on.row));
+    }
     if (!this.views.has(key)) {
       const answer = await (isText
         ? this.answers.get("text", { stage, what: tab })
