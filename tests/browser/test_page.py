@@ -211,6 +211,17 @@ def test_before_and_after_stand_side_by_side(page):
     assert abs(aside() - before) < 20
 
 
+def test_a_module_that_is_chosen_comes_into_sight_and_a_search_without_a_hit_dims_nothing(page):
+    faint = page.tab.locator(".jitq-graph-faint")
+    page.tab.get_by_label("Search nodes").fill("no such node")
+    expect(page.tab.locator(".jitq-hits")).to_contain_text("none found")
+    expect(faint).to_have_count(0)
+    page.tab.get_by_label("Search nodes").fill("")
+    page.tab.get_by_label("Module", exact=True).first.select_option("fc")
+    expect(faint.first).to_be_attached()
+    expect(page.tab.locator(".jitq-graph g.node:not(.jitq-graph-faint)").first).to_be_in_viewport()
+
+
 def test_what_the_browser_scrolls_to_is_where_the_view_goes(page):
     box, pane = page.boxes("output").first, page.tab.locator(".jitq-graph-pane").first
     box.evaluate("box => box.scrollIntoView()")  # as its search does, Ctrl F
