@@ -23,18 +23,16 @@ class Depths:
         for block in graph.blocks.values():
             owner = graph.by_id[block.owner]
             self.of_block[block.id] = self.of_block[owner.block] + (owner.kind == "prim::Loop")
-        self.of_value = dict.fromkeys(graph.inputs, 0)
         self.block_of = dict.fromkeys(graph.inputs, "")
         for node in graph.nodes:
-            self.of_value.update(dict.fromkeys(node.outputs, self.of_block[node.block]))
-            self.block_of.update(dict.fromkeys(node.outputs, node.block))
+            for name in node.outputs:
+                self.block_of[name] = node.block
         for block in graph.blocks.values():
-            self.of_value.update(dict.fromkeys(block.inputs, self.of_block[block.id]))
             self.block_of.update(dict.fromkeys(block.inputs, block.id))
 
     def key(self, name: str, rounds: Rounds) -> Rounds:
         """The rounds of those loops that stand around a value."""
-        return rounds[: self.of_value[name]]
+        return rounds[: self.of_block[self.block_of[name]]] if rounds else rounds
 
     def owners(self, block: str) -> list[tuple[Node, str]]:
         """The Ifs and Loops around a block, innermost first, each with its block."""

@@ -6,6 +6,7 @@ All sums of squares are kept by channel: one pass gives a channel's number and t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -107,24 +108,33 @@ class ChannelSums:
         return ChannelSums(parts, self.total + other.total)
 
 
-def mean_decibels(signal: ChannelSums, *noises: ChannelSums) -> list[float]:
-    """Of each noise the mean SQNR of the channels in dB, each between 0 and `EXACT`.
+def mean_decibels(errors: Sequence[tuple[ChannelSums, ChannelSums]]) -> list[float]:
+    """For each signal with its noise the mean SQNR of the channels in dB, each 0 to `EXACT`.
 
-    All are of the same batches. Channels that are always zero do not count.
+    Both are of the same batches. Channels that are always zero do not count; NaN where there is no
+    channel at all.
     """
-    counts = list(signal.by_count)
-    if not counts:
-        return [math.nan] * len(noises)
-    x = np.concatenate([signal.by_count[count] for count in counts])
-    y = np.stack([np.concatenate([n.by_count[count] for count in counts]) for n in noises])
+    rows = [
+        (signal.by_count[count], noise.by_count[count], number)
+        for number, (signal, noise) in enumerate(errors)
+        for count in signal.by_count
+    ]
+    if not rows:
+        return [math.nan] * len(errors)
+    # Of all errors at once: each alone has too few channels for numpy to be quick.
+    x, y = (np.concatenate([row[k] for row in rows]) for k in (0, 1))
+    number = np.repeat([row[2] for row in rows], [len(row[0]) for row in rows])
     live = x > 0
-    if not live.any():
-        return [0.0 if noise.any() else EXACT for noise in y]
-    if not live.all():
-        x, y = x[live], y[:, live]
     # What is not finite counts as nothing left.
     bounded = np.maximum(np.fmin(y, x), _LEAST * x)
-    found: list[float] = (10 * np.log10(x / bounded)).mean(axis=1).tolist()
+    decibel = 10 * np.log10(np.divide(x, bounded, where=live, out=np.ones_like(x)))
+    sums, channels, live_channels, spoilt = (
+        np.bincount(number, weights, len(errors)) for weights in (decibel, None, live, y != 0)
+    )
+    means = np.divide(sums, live_channels, where=live_channels > 0, out=np.full(len(errors), EXACT))
+    means[(live_channels == 0) & (spoilt > 0)] = 0.0
+    means[channels == 0] = math.nan
+    found: list[float] = means.tolist()
     return found
 
 
@@ -159,11 +169,6 @@ class ErrorSums:
     def sqnr(self) -> float:
         """In dB; NaN before anything was added."""
         return decibels(self.signal.total, self.noise.total) if self.elements else math.nan
-
-    @property
-    def channel_sqnr(self) -> float:
-        """The mean over channels."""
-        return mean_decibels(self.signal, self.noise)[0]
 
     @property
     def mean_abs(self) -> float:
@@ -228,12 +233,6 @@ class OwnSums:
         """The error that came with the inputs."""
         known = bool(self.signal.by_count)
         return decibels(self.signal.total, self.inherited.total) if known else math.nan
-
-    def channel_sqnrs(self) -> list[float]:
-        """Means over channels: of the own error, of what was inherited, and of that with what
-        rounding the result costs on top."""
-        rounded = self.inherited + self.rounding
-        return mean_decibels(self.signal, self.noise, self.inherited, rounded)
 
     @property
     def saturated(self) -> float:

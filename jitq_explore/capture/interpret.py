@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -86,35 +86,27 @@ class Program:
         self.model = model
         self.method = method or model.snapshot.main_method
         self.graph: Graph = model.snapshot.graph(self.method)
+        self._origins = model.snapshot.origins(self.method)
         self._kept: list[CppGraph] = []  # live nodes hold as long as their graph
-        self._live = self._live_nodes()
+        self._live = self._live_bodies()
         self._ops: dict[int, Op] = {}
+        self._dead: set[str] = set()  # blocks that no run enters
         self.known = self._known()
-        self.steps = _plan(self.graph, self.known.keys())
+        self.steps = _plan(self.graph, self.known.keys(), self._dead)
 
     @cached_property
     def writes(self) -> bool:
         """Whether any op that can run changes a tensor in place; attributes have `written`."""
         return any(
             changes_in_place(node)
+            and node.block not in self._dead
             and not self._is_attribute(node.inputs[0])
-            and self._can_run(node)
             for node in self.graph.nodes
         )
 
     def _is_attribute(self, value: str) -> bool:
         maker = self.graph.producers.get(value)
         return maker is not None and maker.kind == "prim::GetAttr"
-
-    def _can_run(self, node: Node) -> bool:
-        """False within a branch whose condition is known not to hold."""
-        while node.block:
-            owner = self.graph.by_id[self.graph.blocks[node.block].owner]
-            condition = self.known.get(owner.inputs[0]) if owner.kind == "prim::If" else None
-            if isinstance(condition, bool) and owner.blocks[0 if condition else 1] != node.block:
-                return False
-            node = owner
-        return True
 
     @cached_property
     def own_results(self) -> Mapping[str, frozenset[str]]:
@@ -174,55 +166,69 @@ class Program:
 
     def op(self, node: Node) -> Op:
         """What the node computes."""
-        # A method that is called several times has one live node for all of them.
-        live = self._live[node.id]
+        live = self.live(node)
         found = self._ops.get(id(live))
         if found is None:
             found = self._ops[id(live)] = op_of(node.kind, live)
         return found
 
+    def live(self, node: Node) -> CppNode:
+        """torch's own node; one for all calls of the method that it stands in."""
+        body, body_id = self._origins[int(node.id[1:])]
+        return self._live[id(body)][body_id]
+
     def constant(self, node: Node) -> Any:
         """What a constant is; a list anew, since an op may change it."""
-        value = self._live[node.id].output().toIValue()
+        value = self.live(node).output().toIValue()
         return list(value) if isinstance(value, list) else value
 
     def _known(self) -> dict[str, Any]:
-        """The values that are the same in every run: constants, and attributes nobody writes."""
+        """The values that are the same in every run: constants, and attributes nobody writes.
+
+        What is in a branch whose condition is known not to hold is dead, and not looked at.
+        """
         known: dict[str, Any] = {self.graph.inputs[0]: self.model.module}
+        constants: dict[int, Any] = {}
         for node in self.graph.nodes:
-            if node.is_constant:
-                value = self.constant(node)
-                if not isinstance(value, list):
-                    known[node.outputs[0]] = value
+            if node.block in self._dead:
+                self._dead.update(node.blocks)
+            elif node.is_constant:
+                key = id(self.live(node))
+                if key not in constants:
+                    constants[key] = self.constant(node)
+                if not isinstance(constants[key], list):
+                    known[node.outputs[0]] = constants[key]
             elif node.kind == "prim::GetAttr" and node.id not in self.written:
                 owner: CppModule = known.get(node.inputs[0])
                 name = str(node.attributes["name"])
                 if _has(owner, name):
                     known[node.outputs[0]] = owner.getattr(name)
+            elif node.kind == "prim::If" and isinstance(known.get(node.inputs[0]), bool):
+                self._dead.add(node.blocks[1 if known[node.inputs[0]] else 0])
         return known
 
-    def _live_nodes(self) -> dict[str, CppNode]:
+    def _live_bodies(self) -> dict[int, dict[str, CppNode]]:
+        """By the identity of a body of the snapshot: id of a node in it -> torch's own node."""
         snapshot = self.model.snapshot
         # By path: the snapshot may be of a copy, whose classes are called otherwise.
         by_path = dict(walk(self.model.module))
         modules = {s.class_group: by_path[s.path] for s in snapshot.modules}
-        bodies = {id(body): key for key, body in snapshot.bodies.items()}
+        keys = {id(body): key for key, body in snapshot.bodies.items()}
         main = (snapshot.modules[0].class_group, self.method)
-        bodies[id(snapshot.bodies[main])] = main
+        keys[id(snapshot.bodies[main])] = main
         types = {type_name(module) for module in by_path.values()}
-        live: dict[int, tuple[CppNode, ...]] = {}
-        position: dict[int, dict[str, int]] = {}
-        nodes = {}
-        for k, (body, body_id) in enumerate(snapshot.origins(self.method)):
-            if id(body) not in live:
-                group, method = bodies[id(body)]
+        found: dict[int, dict[str, CppNode]] = {}
+        for body, _ in self._origins:
+            if id(body) not in found:
+                group, method = keys[id(body)]
                 own = self.model.graph if (group, method) == main else None
                 graph = own if own is not None else modules[group]._get_method(method).graph
-                held, live[id(body)] = live_body(graph, types)
+                held, nodes = live_body(graph, types)
                 self._kept.append(held)
-                position[id(body)] = {node.id: place for place, node in enumerate(body.nodes)}
-            nodes[f"n{k}"] = live[id(body)][position[id(body)][body_id]]
-        return nodes
+                found[id(body)] = {
+                    node.id: live for node, live in zip(body.nodes, nodes, strict=True)
+                }
+        return found
 
 
 def _has(owner: CppModule, name: str) -> bool:
@@ -242,29 +248,33 @@ def _own_copies(value: Any) -> Any:
 
 def changes_in_place(node: Node) -> bool:
     """Whether the op writes into its first input."""
-    return node.kind.endswith("_") and not node.kind.endswith("__")
+    return _is_in_place(node.kind)
+
+
+@cache
+def _is_in_place(kind: str) -> bool:
+    return kind.endswith("_") and not kind.endswith("__")
 
 
 def _changed_by(node: Node) -> tuple[str, ...]:
     """The values whose tensors a node may write into."""
-    if changes_in_place(node):
+    if _is_in_place(node.kind):
         return node.inputs[:1]
     # In training mode the running statistics.
     return node.inputs[3:5] if node.kind == "aten::batch_norm" else ()
 
 
-def _plan(graph: Graph, known: Set[str]) -> dict[str, tuple[_Step, ...]]:
-    """The steps of every block ("": the graph's own); what is known takes none, and is kept."""
+def _plan(graph: Graph, known: Set[str], dead: Set[str]) -> dict[str, tuple[_Step, ...]]:
+    """The steps of every block ("": the graph's own); what is known takes none, and is kept.
+
+    Nor do the blocks that are dead.
+    """
     inside: dict[str, list[Node]] = {"": [], **{name: [] for name in graph.blocks}}
     home = dict.fromkeys(graph.inputs, "")  # value -> the block that it lives in
-    last: dict[str, Node] = {}  # value -> the step there that uses it last
     for block in graph.blocks.values():
         home.update(dict.fromkeys(block.inputs, block.id))
-    for node in graph.nodes:
-        inside[node.block].append(node)
-        home.update(dict.fromkeys(node.outputs, node.block))
-        last.update(dict.fromkeys(node.outputs, node))
-    position = {node.id: k for k, node in enumerate(graph.nodes)}
+    last: dict[str, Node] = {}  # value -> the step there that makes it or uses it last
+    position = graph.position
 
     def use(name: str, user: Node) -> None:
         while user.block != home[name]:
@@ -272,14 +282,21 @@ def _plan(graph: Graph, known: Set[str]) -> dict[str, tuple[_Step, ...]]:
         if name not in last or position[user.id] > position[last[name].id]:
             last[name] = user
 
-    kept = {*graph.outputs, *known}
     for node in graph.nodes:
+        if node.block in dead or not known.isdisjoint(node.outputs):
+            continue
+        inside[node.block].append(node)
         for name in node.inputs:
-            if name not in known:
+            # What is taken before it is made is used last by what makes it.
+            if name not in known and name in home:
                 use(name, node)
+        for name in node.outputs:
+            home[name] = node.block
+            last[name] = node
+    kept = {*graph.outputs, *known}
     for block in graph.blocks.values():
-        for name in block.outputs:
-            if home[name] == block.id:
+        for name in block.outputs if block.id not in dead else ():
+            if name in known or home[name] == block.id:
                 kept.add(name)
             else:
                 use(name, graph.by_id[block.owner])
@@ -288,11 +305,7 @@ def _plan(graph: Graph, known: Set[str]) -> dict[str, tuple[_Step, ...]]:
         if name not in kept:
             dropped.setdefault(node.id, []).append(name)
     return {
-        block: tuple(
-            _Step(node, tuple(dropped.get(node.id, ())))
-            for node in nodes
-            if known.isdisjoint(node.outputs)
-        )
+        block: tuple(_Step(node, tuple(dropped.get(node.id, ()))) for node in nodes)
         for block, nodes in inside.items()
     }
 

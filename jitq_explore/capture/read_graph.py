@@ -264,7 +264,8 @@ def _frames(source_range: str) -> tuple[tuple[str, ...], dict[str, str]]:
         if _TRACER.search(match["file"]):
             break
         frames.append(f"{match['file']}:{match['line']}:0")
-    return tuple(frames), _lines_of(users_own(frames))
+    chain = tuple(frames)
+    return chain, _lines_of(users_own(chain))
 
 
 def _highlighted(source_range: str) -> tuple[int, str]:

@@ -16,11 +16,10 @@ def releases(
 
     `depths` are those of the float graph.
     """
-    position = {node.id: k for k, node in enumerate(graph.nodes)}
     found: dict[str, list[tuple[Lane, str]]] = {}
     for lane in lanes:
         for name, users in _users(graph, depths, lane).items():
-            last = _last_of(graph, depths, users, position)
+            last = _last_of(graph, depths, users)
             found.setdefault(last, []).append((lane, name))
     return found
 
@@ -46,9 +45,7 @@ def _users(graph: Graph, depths: Depths, lane: Lane) -> dict[str, set[str]]:
     return users
 
 
-def _last_of(
-    graph: Graph, depths: Depths, users: Iterable[str], position: Mapping[str, int]
-) -> str:
+def _last_of(graph: Graph, depths: Depths, users: Iterable[str]) -> str:
     """The last of these nodes, or of the Ifs and Loops around them, in the innermost block that
     holds all."""
     nodes = [graph.by_id[user] for user in users if user]
@@ -64,4 +61,4 @@ def _last_of(
         and len({chain[level + 1].block for chain in chains}) == 1
     ):
         level += 1
-    return max((chain[level].id for chain in chains), key=position.__getitem__)
+    return max((chain[level].id for chain in chains), key=graph.position.__getitem__)

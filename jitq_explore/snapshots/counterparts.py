@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from jitq_explore.snapshots.diff import GraphDiff, diff_graphs
 from jitq_explore.snapshots.graph import Graph, Node
-from jitq_explore.snapshots.matching import Side
+from jitq_explore.snapshots.matching import Side, match_nodes
+from jitq_explore.snapshots.pause import collector_paused
 from jitq_explore.snapshots.quant_node import role_of
-from jitq_explore.snapshots.tracking import folded_into
+from jitq_explore.snapshots.tracking import layer_of
 
 LONGEST_RECIPE = 200
 """Float ops that are run again at most to make one value from its nearest counterparts."""
@@ -77,7 +77,8 @@ class Counterparts:
 
     def __init__(self, before: Graph, after: Graph) -> None:
         self.before, self.after = before, after
-        self.diff: GraphDiff = diff_graphs(before, after)
+        with collector_paused():
+            self._matched = match_nodes(before, after, everything=False)
         self._old, self._new = Side.of(before), Side.of(after)
         # Ids are unique within a graph, not among two.
         self._dead = {id(side): {n.id for n in side.dead} for side in (self._old, self._new)}
@@ -113,16 +114,11 @@ class Counterparts:
         return self.inputs.get(float_value) or self._carried.get(float_value)
 
     @cached_property
-    def position(self) -> Mapping[str, int]:
-        """Id of a node of the float graph -> its place in it."""
-        return {node.id: k for k, node in enumerate(self.before.nodes)}
-
-    @cached_property
     def control(self) -> Mapping[str, Node]:
         """Id of an If or a Loop of the float graph -> its counterpart."""
         return {
             match.before[0].id: match.after[0]
-            for match in self.diff.matched
+            for match in self._matched
             if match.before[0].blocks and match.after[0].kind == match.before[0].kind
             if len(match.before[0].blocks) == len(match.after[0].blocks)
         }
@@ -138,28 +134,13 @@ class Counterparts:
             return Recipe((), (pair.float_value,), (), {}, {})
         return _Recipes(self, self._old, pair.float_node, taken).write()
 
-    @cached_property
+    @property
     def independent(self) -> frozenset[str]:
         """The values of the float graph that no tensor given to the model goes into."""
-        graph = self.before
-        dependent = set(graph.inputs[1:])
-        handed: dict[str, list[str]] = {}
-        for block in graph.blocks.values():
-            owner = graph.by_id[block.owner]
-            for name in block.outputs:
-                handed.setdefault(name, []).extend((*owner.outputs, *block.inputs))
-        waiting = list(dependent)
-        while waiting:
-            name = waiting.pop()
-            reached = list(handed.get(name, ()))
-            for user in graph.consumers.get(name, ()):
-                reached.extend(user.outputs)
-                reached.extend(n for block in user.blocks for n in graph.blocks[block].inputs)
-            for other in reached:
-                if other not in dependent and _HOLDS_TENSORS.search(graph.values[other].type):
-                    dependent.add(other)
-                    waiting.append(other)
-        return frozenset(graph.values.keys() - dependent)
+        found: frozenset[str] | None = self.before.__dict__.get("_independent")
+        if found is None:
+            found = self.before.__dict__["_independent"] = _independent_in(self.before)
+        return found
 
     @cached_property
     def _quantized(self) -> Mapping[str, str]:
@@ -194,15 +175,21 @@ class Counterparts:
             quantizer = self.after.producers.get(other)
             if quantizer is not None:
                 yield Counterpart(name, (), quantizer.inputs[0], other, quantizer)
-        folded: dict[str, list[Node]] = {}
-        for node in self.diff.removed:
-            into = folded_into(self.diff, node)
-            if into is not None:
-                folded.setdefault(into.after[0].id, []).append(node)
-        for match in self.diff.matched:
+        folded = self._folded()
+        for match in self._matched:
             before = (*match.before, *folded.get(match.after[0].id, ()))
             if self._computes(before[0], self._old) and self._computes(match.after[0], self._new):
                 yield from self._of_ops(before, match.after)
+
+    def _folded(self) -> Mapping[str, list[Node]]:
+        """Id of a node -> the batch norms that went into its weights."""
+        partner = {node.id: pair.after[0] for pair in self._matched for node in pair.before}
+        found: dict[str, list[Node]] = {}
+        for node in self.before.find("aten::batch_norm"):
+            layer = layer_of(self.before, node) if node.id not in partner else None
+            if layer is not None and layer.id in partner:
+                found.setdefault(partner[layer.id].id, []).append(node)
+        return found
 
     def _computes(self, node: Node, side: Side) -> bool:
         """Whether the node is an op of the model."""
@@ -227,6 +214,28 @@ def _ends(nodes: tuple[Node, ...], side: Side) -> tuple[Node, ...]:
     return tuple(node for node in nodes if taken.isdisjoint(node.outputs)) or nodes[-1:]
 
 
+def _independent_in(graph: Graph) -> frozenset[str]:
+    """The values of a graph that none of the tensors it is given goes into."""
+    dependent = set(graph.inputs[1:])
+    handed: dict[str, list[str]] = {}
+    for block in graph.blocks.values():
+        owner = graph.by_id[block.owner]
+        for name in block.outputs:
+            handed.setdefault(name, []).extend((*owner.outputs, *block.inputs))
+    waiting = list(dependent)
+    while waiting:
+        name = waiting.pop()
+        reached = list(handed.get(name, ()))
+        for user in graph.consumers.get(name, ()):
+            reached.extend(user.outputs)
+            reached.extend(n for block in user.blocks for n in graph.blocks[block].inputs)
+        for other in reached:
+            if other not in dependent and _HOLDS_TENSORS.search(graph.values[other].type):
+                dependent.add(other)
+                waiting.append(other)
+    return frozenset(graph.values.keys() - dependent)
+
+
 class _Recipes:
     """Writes the recipe of what one node makes."""
 
@@ -244,7 +253,7 @@ class _Recipes:
     def write(self) -> Recipe | None:
         if not self.make(self.node):
             return None
-        steps = sorted(self.steps.values(), key=lambda node: self.pairs.position[node.id])
+        steps = sorted(self.steps.values(), key=lambda node: self.graph.position[node.id])
         return Recipe(
             tuple(steps), tuple(self.theirs), tuple(self.ours), self.aliases, self.branches
         )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from jitq_explore.snapshots.graph import OBSERVE, Attribute, Block, Graph, Node, Value
-from jitq_explore.snapshots.source import users_own
+from jitq_explore.snapshots.source import is_library, users_own
 
 if TYPE_CHECKING:
     from jitq_explore.snapshots.recording import Snapshot
@@ -31,6 +31,22 @@ def flatten(snapshot: Snapshot, method: str) -> tuple[Graph, tuple[Origin, ...]]
     """
     flattener = _Flattener(snapshot)
     return flattener.run(method), tuple(flattener.taken)
+
+
+class _Chains(dict[tuple[str, ...], tuple[tuple[str, ...], str]]):
+    """Frames of a node in its own body -> the whole chain of calls, and the user's own line."""
+
+    def __init__(self, outer: tuple[str, ...]) -> None:
+        self.outer = outer
+        self.own = users_own(outer)
+
+    def __missing__(self, frames: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+        chain = frames + self.outer
+        own = users_own(frames)
+        if not own or is_library(own):
+            own = self.own if self.own and not is_library(self.own) else chain[0] if chain else ""
+        found = self[frames] = chain, own
+        return found
 
 
 class _Flattener:
@@ -87,10 +103,16 @@ class _Flattener:
         outputs."""
         self.lines.update(body.lines)
         block_ids = {"": outer_block}
+        chains = _Chains(frames)
         for node in body.nodes:
-            called = self.called_module(node, renamed, body)
+            if node.kind == "prim::GetAttr":
+                self.fetch(node, body, renamed, path, chains, block_ids)
+                continue
+            called = None
+            if node.kind == "prim::CallMethod":
+                called = self.called_module(node, renamed, body)
             if called is None:
-                self.copy(node, body, renamed, path, frames, block_ids)
+                self.copy(node, body, renamed, path, chains, block_ids)
             elif self.snapshot.by_path[called].is_observer:
                 # What the value is called here is what its qparams will be named after.
                 attributes = {
@@ -99,16 +121,36 @@ class _Flattener:
                     "value": node.inputs[1],
                 }
                 observe = replace(node, kind=OBSERVE, inputs=node.inputs[1:], attributes=attributes)
-                self.copy(observe, body, renamed, path, frames, block_ids)
+                self.copy(observe, body, renamed, path, chains, block_ids)
             else:
                 callee = self.body_of(called, node)
                 inner = dict(zip(callee.inputs, (renamed[i] for i in node.inputs), strict=True))
-                outputs = self.inline(
-                    callee, inner, called, node.frames + frames, block_ids[node.block]
-                )
+                chain, _ = chains[node.frames]
+                outputs = self.inline(callee, inner, called, chain, block_ids[node.block])
                 renamed.update(zip(node.outputs, outputs, strict=True))
         self.close_blocks(body, renamed, block_ids)
         return tuple(renamed[name] for name in body.outputs)
+
+    def fetch(
+        self,
+        node: Node,
+        body: Graph,
+        renamed: dict[str, str],
+        path: str,
+        chains: _Chains,
+        block_ids: dict[str, str],
+    ) -> None:
+        """Append an attribute access, unless it only fetches an observer to be called."""
+        fetched = self.fetched_module(node, renamed)
+        if fetched is None:
+            self.hold(self.copy(node, body, renamed, path, chains, block_ids))
+        elif self.is_only_observed_through(fetched, node, body):
+            hidden = f"<{fetched}>"
+            renamed[node.outputs[0]] = hidden
+            self.module_of[hidden] = fetched
+        else:
+            copy = self.copy(node, body, renamed, path, chains, block_ids)
+            self.module_of[copy.outputs[0]] = fetched
 
     def copy(
         self,
@@ -116,39 +158,37 @@ class _Flattener:
         body: Graph,
         renamed: dict[str, str],
         path: str,
-        frames: tuple[str, ...],
+        chains: _Chains,
         block_ids: dict[str, str],
-    ) -> None:
-        """Append one node under our own names, unless it only fetches an observer to be called."""
-        fetched = self.fetched_module(node, renamed)
-        if fetched is not None and self.is_only_observed_through(fetched, node, body):
-            hidden = f"<{fetched}>"
-            renamed[node.outputs[0]] = hidden
-            self.module_of[hidden] = fetched
-            return
-        chain = node.frames + frames
+    ) -> Node:
+        """Append one node under our own names."""
+        chain, source = chains[node.frames]
+        try:
+            inputs = [renamed[name] for name in node.inputs]
+        except KeyError:
+            inputs = [self.taken_as(name, body, renamed) for name in node.inputs]
+        outputs = self.renew(node.outputs, body, renamed)
+        new_id = f"n{len(self.nodes)}"
+        for block_id in node.blocks:
+            block_ids[block_id] = self.new_block(body.blocks[block_id], new_id, body, renamed)
         copy = Node(
-            id=f"n{len(self.nodes)}",
-            kind=node.kind,
-            inputs=tuple(self.taken_as(name, body, renamed) for name in node.inputs),
-            outputs=self.renew(node.outputs, body, renamed),
-            attributes=node.attributes,
-            module_path=_join(path, node.module_path),
-            source=users_own(chain),
-            frames=chain,
-            block=block_ids[node.block],
-            blocks=tuple(self.new_block(b, body, renamed, block_ids) for b in node.blocks),
+            new_id,
+            node.kind,
+            tuple(inputs),
+            outputs,
+            node.attributes,
+            _join(path, node.module_path) if node.module_path else path,
+            source,
+            chain,
+            block_ids[node.block],
+            tuple([block_ids[block_id] for block_id in node.blocks]),
         )
-        if fetched is not None:
-            self.module_of[copy.outputs[0]] = fetched
-        elif copy.kind == "prim::GetAttr":
-            self.hold(copy)
-        for block_id in copy.blocks:
-            self.blocks[block_id] = replace(self.blocks[block_id], owner=copy.id)
-            if node.kind == "prim::fork":
+        if node.kind == "prim::fork":
+            for block_id in copy.blocks:
                 self.hand_on_modules(copy.inputs, self.blocks[block_id].inputs)
         self.nodes.append(copy)
         self.taken.append((body, node.id))
+        return copy
 
     def hold(self, fetch: Node) -> None:
         """Note what a setting of the model is that a node fetches."""
@@ -175,9 +215,9 @@ class _Flattener:
         self, names: tuple[str, ...], body: Graph, renamed: dict[str, str]
     ) -> tuple[str, ...]:
         for name in names:
-            if renamed.get(name) not in self.early:
+            if not self.early or renamed.get(name) not in self.early:
                 renamed[name] = self.new_value(body.values[name])
-        return tuple(renamed[name] for name in names)
+        return tuple([renamed[name] for name in names])
 
     def taken_as(self, name: str, body: Graph, renamed: dict[str, str]) -> str:
         """Our name of a value that a node takes.
@@ -189,14 +229,10 @@ class _Flattener:
             self.early.add(renamed[name])
         return renamed[name]
 
-    def new_block(
-        self, block_id: str, body: Graph, renamed: dict[str, str], block_ids: dict[str, str]
-    ) -> str:
-        block = body.blocks[block_id]
+    def new_block(self, block: Block, owner: str, body: Graph, renamed: dict[str, str]) -> str:
         new_id = f"b{len(self.blocks)}"
-        block_ids[block_id] = new_id
         inputs = self.renew(block.inputs, body, renamed)
-        self.blocks[new_id] = Block(new_id, "", inputs, ())
+        self.blocks[new_id] = Block(new_id, owner, inputs, ())
         return new_id
 
     def close_blocks(
@@ -204,14 +240,12 @@ class _Flattener:
     ) -> None:
         """What a block returns is known only when all of its nodes have been copied."""
         for old_id, block in body.blocks.items():
-            outputs = tuple(renamed[name] for name in block.outputs)
-            new_id = block_ids[old_id]
-            self.blocks[new_id] = replace(self.blocks[new_id], outputs=outputs)
+            outputs = tuple([renamed[name] for name in block.outputs])
+            opened = self.blocks[block_ids[old_id]]
+            self.blocks[opened.id] = Block(opened.id, opened.owner, opened.inputs, outputs)
 
     def fetched_module(self, node: Node, renamed: Mapping[str, str]) -> str | None:
         """The path of the submodule that an attribute access yields, where it yields one."""
-        if node.kind != "prim::GetAttr":
-            return None
         owner = self.module_of.get(renamed[node.inputs[0]])
         if owner is None:
             return None
@@ -229,8 +263,6 @@ class _Flattener:
 
     def called_module(self, node: Node, renamed: Mapping[str, str], body: Graph) -> str | None:
         """The path of the module whose method is called, where it is one that is to be inlined."""
-        if node.kind != "prim::CallMethod":
-            return None
         path = self.module_of.get(renamed[node.inputs[0]])
         if path is None:
             return None

@@ -136,6 +136,11 @@ class Graph:
         return {node.id: node for node in self.nodes}
 
     @cached_property
+    def position(self) -> Mapping[str, int]:
+        """Id of a node -> its place among the nodes."""
+        return {node.id: place for place, node in enumerate(self.nodes)}
+
+    @cached_property
     def producers(self) -> Mapping[str, Node]:
         """Name of a value -> the node that makes it (graph and block inputs have none)."""
         return {name: node for node in self.nodes for name in node.outputs}

@@ -42,8 +42,12 @@ class Pair:
     confidence: float
 
 
-def match_nodes(before: Graph, after: Graph) -> tuple[Pair, ...]:
-    """Pairs in the order of the nodes before; no node is in two of them. Deterministic."""
+def match_nodes(before: Graph, after: Graph, everything: bool = True) -> tuple[Pair, ...]:
+    """Pairs in the order of the nodes before; no node is in two of them. Deterministic.
+
+    Without `everything` no partners are sought for constants, attributes and what is never run,
+    which takes half the time; all other pairs are the same.
+    """
     # Equal is enough: a recording that was saved and loaded shall tell what it told before.
     if before is after or before == after:
         same = zip(before.nodes, after.nodes, strict=True)
@@ -53,15 +57,14 @@ def match_nodes(before: Graph, after: Graph) -> tuple[Pair, ...]:
     propagation.run()
     groups = _groups_of_ops(propagation)
     ops = [(olds, news) for olds, news, _ in groups]
-    shared = Sharing(old, new, ops, propagation.value).run()
+    shared = Sharing(old, new, ops, propagation.value).run(everything)
     _settle_norms(shared, groups)
     pairs = [
         Pair(tuple(olds), tuple(news), reason, confidence)
         for olds, news, (reason, confidence) in groups
     ]
     pairs.extend(Pair(tuple(o), tuple(n), why, sure) for o, n, why, sure in shared.groups)
-    position = {node.id: k for k, node in enumerate(before.nodes)}
-    pairs.sort(key=lambda pair: position[pair.before[0].id])
+    pairs.sort(key=lambda pair: before.position[pair.before[0].id])
     return tuple(pairs)
 
 

@@ -256,11 +256,14 @@ class Propagation:
 
     def by_weights(self) -> None:
         """What is left, by the model's own attributes that an op takes: they are its name."""
-        olds = _grouped((k for k, p in enumerate(self.taken) if p < 0), self._weights(self.old))
         news = _grouped((k for k, p in enumerate(self.partner) if p < 0), self._weights(self.new))
+        news.pop(None, None)
+        if not news:
+            return
+        olds = _grouped((k for k, p in enumerate(self.taken) if p < 0), self._weights(self.old))
         for weights, group in news.items():
             others = olds.get(weights, ())
-            if weights is not None and len(group) == len(others) == 1:
+            if len(group) == len(others) == 1:
                 old, new = others[0], group[0]
                 if self.old.keys[old][1] == self.block.get(self.new.keys[new][1]):
                     self.pair(old, new, BY_WEIGHT)

@@ -30,15 +30,16 @@ class Sharing:
         self.fused = [group for group in ops if len(group[0]) > 1]
         self.ledger = Ledger(old, new, ops)
 
-    def run(self) -> Ledger:
-        """Pair all that is beside the ops."""
+    def run(self, everything: bool = True) -> Ledger:
+        """Pair what is beside the ops: all of it, or only what hands values on between them."""
         if self.old.handed or self.new.handed:
             self._pair_settled()
             self._pair_threaded()
         self._pair_left(self.old.threaded, self.new.threaded)
         self._pair_left(self.old.aside, self.new.aside)
-        self._pair_dead()
-        pair_fixed(self.ledger, self.ops, self.fused)
+        if everything:
+            self._pair_dead()
+            pair_fixed(self.ledger, self.ops, self.fused)
         return self.ledger
 
     def _pair_threaded(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 
 _LIBRARY = re.compile(
@@ -11,7 +10,8 @@ _LIBRARY = re.compile(
 )
 
 
-def users_own(frames: Sequence[str]) -> str:
+@lru_cache(maxsize=4096)
+def users_own(frames: tuple[str, ...]) -> str:
     """The innermost frame ("file:line:column") outside torch, else the innermost one, else ""."""
     own = (frame for frame in frames if not is_library(frame))
     return next(own, frames[0] if frames else "")

@@ -231,11 +231,18 @@ class Tracker:
 
 def folded_into(diff: GraphDiff, node: Node) -> Match | None:
     """The match of the convolution or linear op that a batch norm without a partner followed."""
-    if node.kind != "aten::batch_norm" or node.id in diff.match_before:
+    if node.id in diff.match_before:
         return None
-    maker = diff.before.producers.get(origin_of(diff.before, node.inputs[0]))
-    match = diff.match_before.get(maker.id) if maker is not None else None
-    return match if maker is not None and maker.kind in WEIGHT_INPUT else None
+    layer = layer_of(diff.before, node)
+    return diff.match_before.get(layer.id) if layer is not None else None
+
+
+def layer_of(graph: Graph, node: Node) -> Node | None:
+    """The convolution or linear op that a batch norm follows; None for other nodes."""
+    if node.kind != "aten::batch_norm":
+        return None
+    maker = graph.producers.get(origin_of(graph, node.inputs[0]))
+    return maker if maker is not None and maker.kind in WEIGHT_INPUT else None
 
 
 def origin_of(graph: Graph, value: str) -> str:
