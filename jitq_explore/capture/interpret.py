@@ -89,7 +89,8 @@ class Program:
         self._origins = model.snapshot.origins(self.method)
         self._kept: list[CppGraph] = []  # live nodes hold as long as their graph
         self._live = self._live_bodies()
-        self._ops: dict[int, Op] = {}
+        self._ops: dict[str, Op] = {}
+        self._shared_ops: dict[int, Op] = {}
         self._dead: set[str] = set()  # blocks that no run enters
         self.known = self._known()
         self.steps = _plan(self.graph, self.known.keys(), self._dead)
@@ -166,10 +167,13 @@ class Program:
 
     def op(self, node: Node) -> Op:
         """What the node computes."""
-        live = self.live(node)
-        found = self._ops.get(id(live))
+        found = self._ops.get(node.id)
         if found is None:
-            found = self._ops[id(live)] = op_of(node.kind, live)
+            # A method that is called several times has one live node for all of them.
+            live = self.live(node)
+            if id(live) not in self._shared_ops:
+                self._shared_ops[id(live)] = op_of(node.kind, live)
+            found = self._ops[node.id] = self._shared_ops[id(live)]
         return found
 
     def live(self, node: Node) -> CppNode:

@@ -113,7 +113,8 @@ class Lane:
 
     def is_passed(self, name: str, rounds: Rounds) -> bool:
         """Whether the run went another way than where the value is made."""
-        for owner, block in self.depths.owners(self.depths.block_of[name]):
+        home = self.depths.block_of[name]
+        for owner, block in self.depths.owners(home) if home else ():
             around = rounds[: self.depths.of_block[owner.block]]
             taken = self.taken.get((owner.id, around))
             if taken is None:

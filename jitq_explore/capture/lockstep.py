@@ -47,6 +47,10 @@ class Lockstep:
             if recipe
             for name in recipe.ours
         }
+        self.pairs: dict[str, list[tuple[Lane, Counterpart]]] = {}
+        for lane in self.lanes:
+            for name, pair in lane.pairs.pairs.items():
+                self.pairs.setdefault(name, []).append((lane, pair))
         self.releases = releases(self.graph, self.depths, self.lanes)
         self.batches = 0
 
@@ -127,18 +131,15 @@ class Lockstep:
 
     def compare_value(self, name: str, rounds: Rounds, value: Any) -> None:
         """Add the errors of the counterparts that a value has."""
-        if not isinstance(value, Tensor) or not value.dtype.is_floating_point or not value.numel():
+        pairs = self.pairs.get(name)
+        if not pairs or not isinstance(value, Tensor):
             return
-        pairs = [
-            (lane, lane.pairs.pairs[name])
-            for lane in self.lanes
-            if name in lane.pairs.pairs and not lane.failed
-        ]
-        if pairs:
+        if value.dtype.is_floating_point and value.numel():
             # A lane may be where a later op has written into the value already.
             x = Reference(value.clone() if self.program.writes else value)
             for lane, pair in pairs:
-                self.compare_pair(lane, pair, rounds, x)
+                if not lane.failed:
+                    self.compare_pair(lane, pair, rounds, x)
 
     def compare_pair(self, lane: Lane, pair: Counterpart, rounds: Rounds, x: Reference) -> None:
         """Add the error of one counterpart, whole and own."""

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from jitq_explore.capture.batches import checked_batches, count_batches
@@ -63,6 +64,7 @@ def _quietly(session: Session) -> Iterator[Turn]:
         session.measured() as turn,
         torch.no_grad(),
         torch.random.fork_rng(devices=[]),
+        np.errstate(all="ignore"),
         collector_paused(),
     ):
         yield turn

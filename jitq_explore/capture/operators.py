@@ -29,15 +29,19 @@ def op_of(kind: str, node: CppNode) -> Op:
     own = _OWN.get(kind)
     if own is not None:
         return own
-    schema = node.schema()
-    if kind in _ON_COLLECTIONS and _CHANGED.search(schema):
-        return _ON_COLLECTIONS[kind]
-    if schema.startswith("(") or _GENERIC.search(schema):  # "(no schema)", or not for Python
-        return _graph_of(node)
-    return _registered(schema, node.outputsSize())
+    return _of_schema(kind, node.schema(), node.outputsSize()) or _graph_of(node)
 
 
 @lru_cache(maxsize=4096)
+def _of_schema(kind: str, schema: str, outputs: int) -> Op | None:
+    """The same for all nodes of a schema; None where Python cannot call the operator."""
+    if kind in _ON_COLLECTIONS and _CHANGED.search(schema):
+        return _ON_COLLECTIONS[kind]
+    if schema.startswith("(") or _GENERIC.search(schema):  # "(no schema)", or not for Python
+        return None
+    return _registered(schema, outputs)
+
+
 def _registered(schema: str, outputs: int) -> Op:
     parsed = torch._C.parse_schema(schema)
     function = torch._C._get_operation_overload(parsed.name, parsed.overload_name)[0]
@@ -46,8 +50,11 @@ def _registered(schema: str, outputs: int) -> Op:
     positional = by_name.index(True) if True in by_name else len(names)
 
     def call(inputs: Sequence[Any]) -> tuple[Any, ...]:
-        named = dict(zip(names[positional:], inputs[positional:], strict=False))
-        result = function(*inputs[:positional], **named)
+        if positional >= len(inputs):
+            result = function(*inputs)
+        else:
+            named = dict(zip(names[positional:], inputs[positional:], strict=False))
+            result = function(*inputs[:positional], **named)
         if outputs == 1:
             return (result,)
         return tuple(result) if outputs else ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from jitq_explore.snapshots.graph import Graph, Node
 from jitq_explore.snapshots.matching import Side, match_nodes
@@ -23,8 +23,20 @@ LONGEST_RECIPE = 200
 UNKNOWN = -1
 """In place of a branch in a recipe that is not to be followed."""
 
-_TENSOR = re.compile(r"Tensor$|(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)\(")
+_IS_TENSOR = re.compile(r"Tensor$|(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)\(")
 _HOLDS_TENSORS = re.compile(r"Tensor|(Float|Double|Half|BFloat16)\(")
+
+
+@lru_cache(maxsize=4096)
+def _is_tensor(printed: str) -> bool:
+    """Whether a printed type is that of a tensor."""
+    return _IS_TENSOR.match(printed) is not None
+
+
+@lru_cache(maxsize=4096)
+def _holds_tensors(printed: str) -> bool:
+    """Whether a value of that printed type may be, or hold, a tensor of real numbers."""
+    return _HOLDS_TENSORS.search(printed) is not None
 
 
 @dataclass(frozen=True)
@@ -202,7 +214,7 @@ class Counterparts:
         for last in _ends(before, self._old):
             ops = (*(node for node in before if node is not last), last)
             for mine, theirs in zip(last.outputs, made.outputs, strict=False):
-                if _TENSOR.match(self.before.values[mine].type):
+                if _is_tensor(self.before.values[mine].type):
                     yield Counterpart(mine, ops, theirs, self.seen(theirs), made)
 
 
@@ -230,7 +242,7 @@ def _independent_in(graph: Graph) -> frozenset[str]:
             reached.extend(user.outputs)
             reached.extend(n for block in user.blocks for n in graph.blocks[block].inputs)
         for other in reached:
-            if other not in dependent and _HOLDS_TENSORS.search(graph.values[other].type):
+            if other not in dependent and _holds_tensors(graph.values[other].type):
                 dependent.add(other)
                 waiting.append(other)
     return frozenset(graph.values.keys() - dependent)
@@ -273,7 +285,7 @@ class _Recipes:
         if origin != name:
             self.aliases[name] = origin
             name = origin
-        if name in self.side.fixed or not _HOLDS_TENSORS.search(self.graph.values[name].type):
+        if name in self.side.fixed or not _holds_tensors(self.graph.values[name].type):
             self.ours[name] = None
             return True
         if self.pairs.name_of(name) is not None:

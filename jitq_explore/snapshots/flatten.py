@@ -85,10 +85,13 @@ class _Flattener:
 
     def new_value(self, value: Value) -> str:
         """A copy of the value under a name that is free: `x`, then `x#2`, `x#3`, …"""
-        count = self.repeats.get(value.debug_name, 0) + 1
-        self.repeats[value.debug_name] = count
-        name = value.debug_name if count == 1 else f"{value.debug_name}#{count}"
-        self.values[name] = Value(name, value.debug_name, value.type)
+        debug_name = value.debug_name
+        count = self.repeats[debug_name] = self.repeats.get(debug_name, 0) + 1
+        if count == 1 and value.name == debug_name:
+            self.values[debug_name] = value
+            return debug_name
+        name = debug_name if count == 1 else f"{debug_name}#{count}"
+        self.values[name] = Value(name, debug_name, value.type)
         return name
 
     def inline(
