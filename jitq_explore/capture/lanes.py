@@ -11,7 +11,8 @@ from torch import Tensor
 from jitq_explore.capture.depths import Depths
 from jitq_explore.capture.error_sums import ErrorSums, OwnSums
 from jitq_explore.capture.held_values import MISSING, HeldValues
-from jitq_explore.capture.interpret import InterpreterError, Program, Rounds
+from jitq_explore.capture.interpret import InterpreterError, Rounds
+from jitq_explore.capture.program import Program
 from jitq_explore.capture.returned import named_returns
 from jitq_explore.snapshots.counterparts import Counterpart, Counterparts, Recipe
 from jitq_explore.snapshots.graph import Graph, Node

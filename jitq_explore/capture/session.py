@@ -16,10 +16,10 @@ from jitq_explore.capture.calibration import GOES_ON, Calibration, batches_seen
 from jitq_explore.capture.collect import Collector
 from jitq_explore.capture.engines import engine_in_force
 from jitq_explore.capture.guard import remedied
-from jitq_explore.capture.interpret import LiveModel, Program
 from jitq_explore.capture.isolation import SECONDS, Isolation
 from jitq_explore.capture.jit_log import LOG_BYTES, Listener, left_by
 from jitq_explore.capture.plan import Plan, independent_copy, scripted_options
+from jitq_explore.capture.program import LiveModel, Program
 from jitq_explore.capture.qconfig_changes import changed, with_observers
 from jitq_explore.capture.qconfigs import (
     checked_calibration,

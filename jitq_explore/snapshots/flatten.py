@@ -33,7 +33,7 @@ def flatten(snapshot: Snapshot, method: str) -> tuple[Graph, tuple[Origin, ...]]
     return flattener.run(method), tuple(flattener.taken)
 
 
-class _Chains(dict[tuple[str, ...], tuple[tuple[str, ...], str]]):
+class Chains(dict[tuple[str, ...], tuple[tuple[str, ...], str]]):
     """Frames of a node in its own body -> the whole chain of calls, and the user's own line."""
 
     def __init__(self, outer: tuple[str, ...]) -> None:
@@ -106,7 +106,7 @@ class _Flattener:
         outputs."""
         self.lines.update(body.lines)
         block_ids = {"": outer_block}
-        chains = _Chains(frames)
+        chains = Chains(frames)
         for node in body.nodes:
             if node.kind == "prim::GetAttr":
                 self.fetch(node, body, renamed, path, chains, block_ids)
@@ -140,7 +140,7 @@ class _Flattener:
         body: Graph,
         renamed: dict[str, str],
         path: str,
-        chains: _Chains,
+        chains: Chains,
         block_ids: dict[str, str],
     ) -> None:
         """Append an attribute access, unless it only fetches an observer to be called."""
@@ -161,7 +161,7 @@ class _Flattener:
         body: Graph,
         renamed: dict[str, str],
         path: str,
-        chains: _Chains,
+        chains: Chains,
         block_ids: dict[str, str],
     ) -> Node:
         """Append one node under our own names."""

@@ -6,7 +6,8 @@ from nets import NETS
 from runs import MODES, session
 
 import jitq_explore as jq
-from jitq_explore.capture.interpret import InterpreterError, Program
+from jitq_explore.capture.interpret import InterpreterError
+from jitq_explore.capture.program import Program
 from jitq_explore.capture.torch_types import wrap
 
 

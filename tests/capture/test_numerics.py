@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from distinct_nets import distinct_net
@@ -16,9 +17,37 @@ from torch.ao.quantization import default_dynamic_qconfig
 
 import jitq_explore as jq
 from jitq_explore.capture import held_values
-from jitq_explore.capture.interpret import Program
+from jitq_explore.capture.error_sums import ChannelSums, Squares, mean_decibels
+from jitq_explore.capture.program import Program
 from jitq_explore.capture.replay import Call
 from jitq_explore.snapshots.source import short_source
+
+
+def sums(*batches: list[float]) -> ChannelSums:
+    found = ChannelSums()
+    for batch in batches:
+        found.add(Squares.of(np.array(batch, dtype=np.float64)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("signal", "noise", "mean"),
+    [
+        (sums([1, 1]), sums([0.1, 0.001]), 20),
+        (sums([1, 0]), sums([0.1, 5]), 10),  # a channel that is always zero does not count
+        (sums([1, 1], [1, 1]), sums([0.1, 0], [0.1, 0]), 55),  # one without any error is 100
+        (sums([1, 1], [1, 1, 1]), sums([0.1, 0.1], [10, math.nan, math.inf]), 4),
+        (sums([0, 0]), sums([0, 0]), 100),
+        (sums([0, 0]), sums([0, 1]), 0),
+        (sums(), sums(), math.nan),
+    ],
+)
+def test_decibels_are_the_mean_of_channels(signal, noise, mean):
+    others = (sums([1] * 4), sums([0.01] * 4))
+    found = mean_decibels([others, (signal, noise), others])
+    assert found == pytest.approx([20, mean, 20], nan_ok=True)
+    assert mean_decibels([(sums(), sums())]) == pytest.approx([math.nan], nan_ok=True)
+
 
 IN_A_BRANCH = {"positive", "negative"}
 HOOKED = (nn.Conv2d, nn.BatchNorm2d, nn.Linear, nn.LayerNorm, nn.LSTM)

@@ -22,6 +22,7 @@ from test_diff import graph, kinds
 from torch.ao.quantization import default_dynamic_qconfig, get_default_qconfig
 
 import jitq_explore as jq
+from jitq_explore.snapshots.matching import Side, match_nodes
 
 SMALL, LARGE = (10, 20, 30, 60), (200, 500, 1000, 2000)
 
@@ -242,6 +243,22 @@ def test_every_op_has_its_true_partner(name, how, mode):
         assert len(true) >= len(ops[1]), stage.name
         assert claimed == true, stage.name
         before, name_before = stage.after, stage.name
+
+
+@pytest.mark.parametrize(("name", "how", "mode"), PIPELINES)
+def test_without_what_is_fixed_or_never_run_all_other_pairs_are_the_same(name, how, mode):
+    recording = pipeline(name, how, mode)
+    before = recording.input.graph()
+    side = Side.of(before)
+    beside = {n.id for n in (*side.fixed.values(), *side.dead, *side.settled)}
+    for stage in recording:
+        everything, few = (
+            {(ids(p.before)[0], ids(p.after)[0], p.reason): p for p in match_nodes(*graphs)}
+            for graphs in ((before, stage.after.graph()), (before, stage.after.graph(), False))
+        )
+        assert few.items() <= everything.items()
+        left_out = [everything[key] for key in everything.keys() - few.keys()]
+        assert {node.id for pair in left_out for node in pair.before} <= beside
 
 
 @pytest.mark.parametrize(("name", "how", "mode"), PIPELINES)
