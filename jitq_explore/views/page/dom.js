@@ -90,6 +90,25 @@ function svgElement(text) {
   return document.importNode(svg, true);
 }
 
+/** Put a text on the clipboard -> whether it is there. */
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Without https, or in a frame that may not, there is only the old way.
+    const field = make("textarea", { class: "jitq-copied", "aria-hidden": "true" });
+    field.value = text;
+    const focused = document.activeElement;
+    document.body.append(field);
+    field.select();
+    const isThere = document.execCommand("copy");
+    field.remove();
+    focused?.focus({ preventScroll: true });
+    return isThere;
+  }
+}
+
 /** "1 batch", "2 batches". */
 function plural(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;

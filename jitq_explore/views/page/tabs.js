@@ -219,7 +219,7 @@ function messagesOf(run, name) {
   const others = run.stages.filter(
     (stage) => stage !== here && (stage.error || stage.messages.length),
   );
-  const said = here ? messagesOfStage(here) : [];
+  const said = here ? messagesOfStage(here, run) : [];
   if (!said.length)
     said.push(make("p", { class: "jitq-quiet", text: `No warnings and no error at ${name}.` }));
   const more = others.map((stage) =>
@@ -229,7 +229,7 @@ function messagesOf(run, name) {
       make("summary", {
         text: `${stage.name}: ${stage.error ? `${FAILED} ${endOf(stage)}` : plural(stage.messages.length, "message")}`,
       }),
-      ...messagesOfStage(stage),
+      ...messagesOfStage(stage, run),
     ),
   );
   const attributes = {
@@ -241,12 +241,13 @@ function messagesOf(run, name) {
   return make("div", attributes, ...said, ...more);
 }
 
-function messagesOfStage(stage) {
+function messagesOfStage(stage, run) {
   const { error, messages } = stage;
-  const parts = [];
-  if (error) {
+  const parts = error ? [alarmOf(stage, run)] : [];
+  // Where somebody stopped it, there is nothing to look for.
+  if (error && endOf(stage) === "failed") {
     const trace = error.traceback || "no traceback was kept";
-    parts.push(alarmOf(stage), make("pre", { class: "jitq-wrap", text: trace }));
+    parts.push(make("pre", { class: "jitq-wrap", text: trace }));
   }
   for (const { text, times } of messages) {
     parts.push(
