@@ -100,6 +100,11 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("", "reason"): ("why, and what helps", "What is wrong, and the change that is proposed"),
     ("", "write"): ("write", "The Python that makes the changed qconfig dict"),
     ("stages", "batches"): ("batches", "How many calls of the model the calibration made"),
+    ("quant_nodes", "value"): (
+        "value",
+        "What TorchScript calls the value where the node is. In modules that were inlined meanwhile "
+        "that is often another name than its observer had: the observer path tells which it was",
+    ),
     ("quant_nodes", "observer"): ("observer path", "The observer whose range decided on it"),
 }
 """(table, or "" for all; column) -> label and hint."""

@@ -320,16 +320,17 @@ class TableView {
   }
 
   /**
-   * Mark the rows about the nodes {nodes, gone} of a stage, or about the stage itself, and bring
-   * the first of them into sight. What is gone was in the graph of the stage `before`.
+   * Mark the rows about the nodes {nodes, gone} of a stage or, where none are, about the stage
+   * itself, and bring the first of them into sight. What is gone was in the graph of the stage
+   * `before`.
    */
   mark(stage, before, { nodes, gone }) {
     const has = (row, at, wanted) => (row.at[at] ?? []).some((id) => wanted.includes(id));
     const isAboutStage = (row) => row.stage === stage && !Object.keys(row.at).length;
-    const isAbout = (row) =>
-      isAboutStage(row) || has(row, stage, nodes) || has(row, before, gone);
-    const rows = this.answer.rows;
-    this.marked = new Set(rows.map((_, at) => at).filter((at) => isAbout(rows[at])));
+    const isAbout = (row) => has(row, stage, nodes) || has(row, before, gone);
+    const { rows } = this.answer;
+    const isMarked = rows.some(isAbout) ? isAbout : isAboutStage;
+    this.marked = new Set(rows.map((_, at) => at).filter((at) => isMarked(rows[at])));
     const position = this.shown.findIndex((at) => this.marked.has(at));
     this.render(true);
     if (position >= 0) this.reveal(position);
