@@ -128,7 +128,7 @@ def test_a_node_selects_its_row_and_a_row_its_node(page):
     page.tab.locator("button.jitq-card", has_text="insert_observers").click()
     page.tab.get_by_role("tab", name="Observers").click()
     page.boxes("observe").first.click()
-    expect(page.details).to_contain_text("observe")
+    expect(page.details).to_contain_text("Observer")
     rows = page.tab.locator("tr.jitq-row")
     expect(page.tab.locator("tr.jitq-here").first).to_be_visible()
     rows.last.click()
@@ -138,7 +138,7 @@ def test_a_node_selects_its_row_and_a_row_its_node(page):
 def test_an_observed_value_is_followed_after_its_observer_is_gone(page):
     page.tab.locator("button.jitq-card", has_text="insert_observers").click()
     page.boxes("weight: PerChannelMinMaxObserver").first.click()
-    expect(page.details).to_have_text("jitq::observe")
+    expect(page.details).to_have_text("PerChannelMinMaxObserver")
     for stage, kind in (("quant_finalize", "aten::quantize_per_channel"), ("dce", "quantized::")):
         page.tab.locator("button.jitq-card", has_text=stage).click()
         expect(page.details).to_contain_text(kind)
@@ -153,7 +153,7 @@ def test_a_mark_selects_its_node_and_a_node_its_mark(page):
     page.tab.keyboard.press("ArrowRight")
     page.tab.keyboard.press("Enter")
     expect(marks.nth(3)).to_have_attribute("aria-pressed", "true")
-    expect(page.details).to_contain_text("observe")
+    expect(page.details).to_contain_text("Observer")
     expect(page.tab.get_by_role("img", name="Histogram of activation")).to_be_visible()
     page.tab.get_by_role("tab", name="Observers").click()
     page.tab.locator("tr.jitq-row").last.click()
@@ -220,6 +220,26 @@ def test_a_module_that_is_chosen_comes_into_sight_and_a_search_without_a_hit_dim
     page.tab.get_by_label("Module", exact=True).first.select_option("fc")
     expect(faint.first).to_be_attached()
     expect(page.tab.locator(".jitq-graph g.node:not(.jitq-graph-faint)").first).to_be_in_viewport()
+
+
+def test_all_of_a_chosen_module_is_in_sight_and_what_the_stage_did_is_told_of_it(page):
+    page.tab.locator("button.jitq-card", has_text="insert_observers").click()
+    drawn(page.tab.locator(".jitq"))
+    module = page.tab.get_by_label("Module", exact=True).first
+    shown = page.tab.locator(".jitq-graph g.node:not(.jitq-graph-faint)")
+    module.select_option("block1")
+    drawn(page.tab.locator(".jitq"))
+    pane = page.tab.locator(".jitq-graph-pane").first
+    for key in ("Shift+ArrowDown",) * 4:  # until some of it is beyond the upper edge, not all
+        pane.press(key)
+    expect(shown.first).not_to_be_in_viewport(ratio=0.99)
+    module.select_option("")
+    module.select_option("block1")
+    for box in shown.all():
+        expect(box).to_be_in_viewport(ratio=0.99)
+    expect(page.details).to_have_text("What insert_observers did in block1")
+    titles = page.tab.locator(".jitq-changes .jitq-jump").evaluate_all("all => all.map(i => i.title)")
+    assert titles and all(title.startswith("block1") for title in titles)
 
 
 def test_what_the_browser_scrolls_to_is_where_the_view_goes(page):

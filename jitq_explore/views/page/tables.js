@@ -7,7 +7,6 @@ const WIDEST_CELL = 40; // characters
 const TALL_WIDTH = 340; // pixels: of sentences, in three lines
 const CODE_WIDTH = 140; // pixels, at least: all of it can be read below its row, and copied
 const TRY_WIDTH = 100; // pixels
-const COPIED_FOR = 2000; // milliseconds that a button says so
 const READ_ALL = "A row that is chosen shows all of its text";
 const CELL_PADDING = 20; // pixels, both sides and a line
 
@@ -375,16 +374,10 @@ function cellOf(cell, { kind, isWide, isCode, label }, isBad) {
 
 /** Python with a button that copies all of it, however much there is room for. */
 function codeCell(text, label) {
-  const start = async (event) => {
-    event.stopPropagation();
-    copy.textContent = (await copied(text)) ? "copied" : "not copied";
-    setTimeout(() => (copy.textContent = "copy"), COPIED_FOR);
-  };
-  const copy = makeJump("copy", start, { title: `Copy all of “${label}”` });
   // It may go on in a new line after these.
   const parts = text.split(/(?<=[(=.])/).flatMap((part) => [part, make("wbr")]);
   const code = make("code", { class: "jitq-clamp" }, ...parts);
-  return make("div", { class: "jitq-to-copy" }, copy, code);
+  return make("div", { class: "jitq-to-copy" }, makeCopy(text, label), code);
 }
 
 /** What a cell stands for as a number (“≥ 100” for 100), JSON having no infinity; null: none. */
