@@ -145,6 +145,26 @@ def test_an_observed_value_is_followed_after_its_observer_is_gone(page):
         expect(page.tab.locator("tr.jitq-here").first).to_be_visible()
 
 
+def test_a_step_marks_no_row_by_an_id_of_the_stage_before(page):
+    page.tab.locator("button.jitq-card", has_text="insert_quant_dequant").click()
+    page.tab.get_by_role("tab", name="Observers").click()
+    page.tab.locator(".jitq-changes .jitq-jump", has_text="weight: block1.conv1.weight").click()
+    marked = page.tab.locator("tr.jitq-here")
+    expect(marked).to_contain_text("block1.conv1")
+    page.tab.evaluate("""() => {
+      window.seen = [];
+      const note = () =>
+        window.seen.push(...[...document.querySelectorAll("tr.jitq-here")].map((it) => it.innerText));
+      const watched = { subtree: true, childList: true, attributes: true };
+      new MutationObserver(note).observe(document.querySelector(".jitq-tabs"), watched);
+    }""")
+    page.tab.locator("button.jitq-card", has_text="quant_finalize").click()
+    expect(page.tab.locator(".jitq-details .jitq-chip").first).to_contain_text("removed")
+    drawn(page.tab.locator(".jitq"))
+    # There the id of the node left is that of one that the model's input is quantized by.
+    assert not [row for row in page.tab.evaluate("seen") if "x.2" in row]
+
+
 def test_a_mark_selects_its_node_and_a_node_its_mark(page):
     page.tab.locator("button.jitq-card", has_text="calibrate").click()
     page.tab.get_by_role("tab", name="Ranges").click()
@@ -238,8 +258,11 @@ def test_all_of_a_chosen_module_is_in_sight_and_what_the_stage_did_is_told_of_it
     for box in shown.all():
         expect(box).to_be_in_viewport(ratio=0.99)
     expect(page.details).to_have_text("What insert_observers did in block1")
-    titles = page.tab.locator(".jitq-changes .jitq-jump").evaluate_all("all => all.map(i => i.title)")
-    assert titles and all(title.startswith("block1") for title in titles)
+    titles = page.tab.locator(".jitq-changes .jitq-jump").evaluate_all(
+        "all => all.map(i => i.title)"
+    )
+    assert titles
+    assert all(title.startswith("block1") for title in titles)
 
 
 def test_what_the_browser_scrolls_to_is_where_the_view_goes(page):
@@ -253,6 +276,7 @@ def test_a_table_without_rows_says_why_and_nothing_else(page):
     page.tab.get_by_role("tab", name="Numerics").click()
     panel = page.tab.get_by_role("tabpanel")
     expect(panel).to_contain_text("Not measured yet")
+    expect(panel).not_to_contain_text("dB")
     expect(panel.get_by_role("grid")).to_be_hidden()
     expect(panel.get_by_placeholder("filter rows")).to_be_hidden()
 

@@ -102,8 +102,8 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("stages", "batches"): ("batches", "How many calls of the model the calibration made"),
     ("quant_nodes", "value"): (
         "value",
-        "What TorchScript calls the value where the node is. In modules that were inlined meanwhile "
-        "that is often another name than its observer had: the observer path tells which it was",
+        "What TorchScript calls the value where the node is. Once modules are inlined that is "
+        "often another name than its observer had: the observer path tells which it was",
     ),
     ("quant_nodes", "observer"): ("observer path", "The observer whose range decided on it"),
 }

@@ -422,7 +422,7 @@ class Page {
     if (!isWanted()) return;
     this.located = located;
     this.graph.select(this.located, { center: !isFromGraph });
-    this.tabs.mark(this.located);
+    this.tabs.mark(this.located, stage);
     if (!anchor) {
       this.showStage(stage);
       return;

@@ -55,10 +55,10 @@ class TableView {
       oninput: () => this.setWords(this.filter.value),
     });
     this.count = make("span", { class: "jitq-quiet", role: "status" });
-    const said = make("span", {
-      class: "jitq-quiet",
-      text: [note, hint, this.isTall && READ_ALL].filter(Boolean).join(" · "),
-    });
+    // Where there is nothing, why is all there is to say.
+    const isEmpty = !this.answer.rows.length;
+    const parts = isEmpty ? [note] : [note, hint, this.isTall && READ_ALL];
+    const said = make("span", { class: "jitq-quiet", text: parts.filter(Boolean).join(" · ") });
     const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, ...this.actions, said);
     this.body = make("tbody");
     this.heads = columns.map((column, at) => this.head(column, at));
@@ -90,8 +90,6 @@ class TableView {
     this.scroll.addEventListener("keydown", (event) => this.key(event));
     this.frame = make("div", { class: "jitq-table-frame" }, this.scroll);
     this.element = make("div", {}, bar, this.frame);
-    // Where there is nothing, why is all there is to say.
-    const isEmpty = !this.answer.rows.length;
     for (const part of [this.filter, this.count, this.frame]) part.hidden = isEmpty;
     this.watcher = new ResizeObserver(() => this.resized());
     this.watcher.observe(this.scroll);

@@ -25,6 +25,7 @@ class Tabs {
     this.views = new Map();
     this.habits = new Map();
     this.located = { nodes: [], gone: [] };
+    this.locatedAt = ""; // ids of one stage say nothing of another one
     this.list = make("div", {
       class: "jitq-tablist",
       role: "tablist",
@@ -113,7 +114,7 @@ class Tabs {
     if (ticket !== this.ticket) return;
     if (this.panel.firstElementChild !== view.element) this.panel.replaceChildren(view.element);
     view.setModule?.(module);
-    this.mark(this.located);
+    if (this.locatedAt === stage) this.mark(this.located, stage);
   }
 
   showMessageCount(name) {
@@ -191,9 +192,10 @@ class Tabs {
     });
   }
 
-  /** Mark the rows and lines of the selected nodes {nodes, gone} of the stage shown. */
-  mark(located) {
-    this.located = located;
+  /** Mark the rows and lines of the selected nodes {nodes, gone} of a stage, once it is shown. */
+  mark(located, stage) {
+    [this.located, this.locatedAt] = [located, stage];
+    if (stage !== this.stage) return;
     const isText = TEXT_TABS.some(({ name }) => name === this.open);
     const view = this.views.get(isText ? `${this.open} ${this.stage}` : this.open);
     if (!view || this.panel.firstElementChild !== view.element) return;
