@@ -31,7 +31,7 @@ WAYS_ON = (
 GOES_ON = (
     "the calibration goes on after {batches}: the observers keep what they saw, and the "
     "calibration function is called once more (data in a list begins anew); "
-    "session.accept_calibration() would have taken what was seen"
+    "session.accept_calibration() would have gone on without more data"
 )
 
 

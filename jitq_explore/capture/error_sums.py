@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jitq_explore.snapshots.numerics import decibels
+from jitq_explore.snapshots.numerics import EXACT, decibels
 
 
 class Squares(NamedTuple):
@@ -30,9 +30,6 @@ class Squares(NamedTuple):
         """The total is that of the channels."""
         return cls(by_channel, float(np.add.reduce(by_channel)))
 
-
-EXACT = 100.0
-"""Decibels that a channel without any error counts as in a mean."""
 
 _LEAST = 10 ** (-EXACT / 10)
 

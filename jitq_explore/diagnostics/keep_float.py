@@ -13,7 +13,7 @@ import numpy as np
 from jitq_explore.diagnostics.recommendation import MIN_GAIN, Recommendation
 from jitq_explore.snapshots.changes import Change
 from jitq_explore.snapshots.deciding import deciding_modules, reached_modules
-from jitq_explore.snapshots.numerics import ErrorRow
+from jitq_explore.snapshots.numerics import EXACT, ErrorRow
 from jitq_explore.snapshots.observations import Observation, observations
 from jitq_explore.snapshots.observed_values import observed_values
 from jitq_explore.snapshots.recording import Recording
@@ -24,9 +24,6 @@ STANDS_OUT = 10.0
 
 WIDER_ADVANTAGE = 6.0
 """dB that floating the ops behind it as well must gain more: each of them costs speed."""
-
-EXACT = 100.0
-"""dB; more is as good as no error at all."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from functools import cached_property
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.source import short_source
 
+EXACT = 100.0
+"""dB that a channel without any error counts as in a mean; more is as good as no error at all."""
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
@@ -27,7 +30,7 @@ class ErrorRow:
     `sqnr` is the whole error, made up of two. Let r be what the float ops make of the inputs that
     the op has *after the stage*: `own_sqnr` is about y − r (the error made here), `inherited_sqnr`
     about r − x (what came with the inputs), both set against x; NaN where r cannot be computed.
-    `own_channel_sqnr` is `own_sqnr` of each channel, averaged (each from 0 to 100 dB): one loud
+    `own_channel_sqnr` is `own_sqnr` of each channel, averaged (each from 0 to `EXACT`): one loud
     channel cannot hide that all others are lost. `saturated` is the share of elements of r beyond
     what the quantized type can hold by more than half a step, NaN where the value is not quantized.
     `max_abs` and `mean_abs` are absolute errors in real numbers.

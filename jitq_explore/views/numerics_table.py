@@ -19,8 +19,10 @@ def numerics_table(recording: Recording | Comparison, stage: str | None = None) 
     """A row for every compared value of every stage (or of the one named), then the outputs.
 
     All SQNR are in dB, `inf` where nothing differs: `sqnr` the whole error, `own_sqnr` what this op
-    adds, `inherited_sqnr` what came with its inputs, `own_channel_sqnr` the first averaged over
-    channels; NaN where it is unknown or does not apply. Outputs have the kind "output".
+    adds, `inherited_sqnr` what came with its inputs; NaN where it is unknown or does not apply.
+    `own_channel_sqnr` is what this op adds to each channel, averaged; a channel counts from 0 to
+    100 dB there, so that 100 means that none loses anything to speak of (`own_sqnr` is then often
+    `inf`). Outputs have the kind "output".
 
     ValueError where nothing has been compared yet, KeyError for a stage that was not.
     """

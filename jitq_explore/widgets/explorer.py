@@ -13,6 +13,7 @@ from jitq_explore.snapshots.recording import INPUT, Recording
 from jitq_explore.views.answers import Answers
 from jitq_explore.views.page import script, style
 from jitq_explore.views.text import recording_text
+from jitq_explore.widgets.buttons import by_buttons
 from jitq_explore.widgets.live import Control, LiveRun
 from jitq_explore.widgets.selection import Selection, beginning
 
@@ -195,7 +196,9 @@ class Explorer(anywidget.AnyWidget):
             if kind == "run":
                 return self._run()
             with self._answer_lock:
-                return self._answers.answer(kind, arguments)
+                answer = self._answers.answer(kind, arguments)
+            # What stages failed with is in a table as well.
+            return by_buttons(answer) if kind == "table" and self._live is not None else answer
         except Exception as error:
             return {"error": f"{type(error).__name__}: {error}"}
 
@@ -210,6 +213,7 @@ class Explorer(anywidget.AnyWidget):
         choices = {} if is_pair else live.qconfig_choices
         return {
             **run,
+            "stages": by_buttons(run["stages"]),
             "live": True,
             "busy": self._live.is_busy,
             "toCome": [] if is_pair else list(live.to_come),

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from jitq_explore.snapshots.recording import Recording
 from jitq_explore.views.answers.wording import readable
+from jitq_explore.widgets.buttons import by_buttons
 from jitq_explore.widgets.overhear import overheard
 
 
@@ -279,7 +280,8 @@ class Control:
         self._say_idle(problem, said)
 
     def _say_idle(self, problem: str, said: list[str] | None = None) -> None:
-        self.send({"event": "idle", "problem": readable(problem), "said": said or []})
+        told = {"problem": readable(problem), "said": said or []}
+        self.send({"event": "idle", **by_buttons(told)})
 
 
 class _Reporter:

@@ -128,7 +128,7 @@ def test_a_node_selects_its_row_and_a_row_its_node(page):
     page.tab.locator("button.jitq-card", has_text="insert_observers").click()
     page.tab.get_by_role("tab", name="Observers").click()
     page.boxes("observe").first.click()
-    expect(page.details).to_contain_text("observe")
+    expect(page.details).to_contain_text("Observer")
     rows = page.tab.locator("tr.jitq-row")
     expect(page.tab.locator("tr.jitq-here").first).to_be_visible()
     rows.last.click()
@@ -138,11 +138,31 @@ def test_a_node_selects_its_row_and_a_row_its_node(page):
 def test_an_observed_value_is_followed_after_its_observer_is_gone(page):
     page.tab.locator("button.jitq-card", has_text="insert_observers").click()
     page.boxes("weight: PerChannelMinMaxObserver").first.click()
-    expect(page.details).to_have_text("jitq::observe")
+    expect(page.details).to_have_text("PerChannelMinMaxObserver")
     for stage, kind in (("quant_finalize", "aten::quantize_per_channel"), ("dce", "quantized::")):
         page.tab.locator("button.jitq-card", has_text=stage).click()
         expect(page.details).to_contain_text(kind)
         expect(page.tab.locator("tr.jitq-here").first).to_be_visible()
+
+
+def test_a_step_marks_no_row_by_an_id_of_the_stage_before(page):
+    page.tab.locator("button.jitq-card", has_text="insert_quant_dequant").click()
+    page.tab.get_by_role("tab", name="Observers").click()
+    page.tab.locator(".jitq-changes .jitq-jump", has_text="weight: block1.conv1.weight").click()
+    marked = page.tab.locator("tr.jitq-here")
+    expect(marked).to_contain_text("block1.conv1")
+    page.tab.evaluate("""() => {
+      window.seen = [];
+      const note = () =>
+        window.seen.push(...[...document.querySelectorAll("tr.jitq-here")].map((it) => it.innerText));
+      const watched = { subtree: true, childList: true, attributes: true };
+      new MutationObserver(note).observe(document.querySelector(".jitq-tabs"), watched);
+    }""")
+    page.tab.locator("button.jitq-card", has_text="quant_finalize").click()
+    expect(page.tab.locator(".jitq-details .jitq-chip").first).to_contain_text("removed")
+    drawn(page.tab.locator(".jitq"))
+    # There the id of the node left is that of one that the model's input is quantized by.
+    assert not [row for row in page.tab.evaluate("seen") if "x.2" in row]
 
 
 def test_a_mark_selects_its_node_and_a_node_its_mark(page):
@@ -153,7 +173,7 @@ def test_a_mark_selects_its_node_and_a_node_its_mark(page):
     page.tab.keyboard.press("ArrowRight")
     page.tab.keyboard.press("Enter")
     expect(marks.nth(3)).to_have_attribute("aria-pressed", "true")
-    expect(page.details).to_contain_text("observe")
+    expect(page.details).to_contain_text("Observer")
     expect(page.tab.get_by_role("img", name="Histogram of activation")).to_be_visible()
     page.tab.get_by_role("tab", name="Observers").click()
     page.tab.locator("tr.jitq-row").last.click()
@@ -222,6 +242,29 @@ def test_a_module_that_is_chosen_comes_into_sight_and_a_search_without_a_hit_dim
     expect(page.tab.locator(".jitq-graph g.node:not(.jitq-graph-faint)").first).to_be_in_viewport()
 
 
+def test_all_of_a_chosen_module_is_in_sight_and_what_the_stage_did_is_told_of_it(page):
+    page.tab.locator("button.jitq-card", has_text="insert_observers").click()
+    drawn(page.tab.locator(".jitq"))
+    module = page.tab.get_by_label("Module", exact=True).first
+    shown = page.tab.locator(".jitq-graph g.node:not(.jitq-graph-faint)")
+    module.select_option("block1")
+    drawn(page.tab.locator(".jitq"))
+    pane = page.tab.locator(".jitq-graph-pane").first
+    for key in ("Shift+ArrowDown",) * 4:  # until some of it is beyond the upper edge, not all
+        pane.press(key)
+    expect(shown.first).not_to_be_in_viewport(ratio=0.99)
+    module.select_option("")
+    module.select_option("block1")
+    for box in shown.all():
+        expect(box).to_be_in_viewport(ratio=0.99)
+    expect(page.details).to_have_text("What insert_observers did in block1")
+    titles = page.tab.locator(".jitq-changes .jitq-jump").evaluate_all(
+        "all => all.map(i => i.title)"
+    )
+    assert titles
+    assert all(title.startswith("block1") for title in titles)
+
+
 def test_what_the_browser_scrolls_to_is_where_the_view_goes(page):
     box, pane = page.boxes("output").first, page.tab.locator(".jitq-graph-pane").first
     box.evaluate("box => box.scrollIntoView()")  # as its search does, Ctrl F
@@ -233,6 +276,7 @@ def test_a_table_without_rows_says_why_and_nothing_else(page):
     page.tab.get_by_role("tab", name="Numerics").click()
     panel = page.tab.get_by_role("tabpanel")
     expect(panel).to_contain_text("Not measured yet")
+    expect(panel).not_to_contain_text("dB")
     expect(panel.get_by_role("grid")).to_be_hidden()
     expect(panel.get_by_placeholder("filter rows")).to_be_hidden()
 

@@ -77,6 +77,10 @@ def test_a_slow_calibration_is_run_stopped_taken_back_and_run_again(lab, explore
     told = explorer.get_by_role("alert").get_by_text("the calibration was stopped after")
     expect(told).to_contain_text("“Step back” forgets what was seen")  # the buttons beside it
     expect(told).not_to_contain_text("session.")
+    explorer.get_by_role("tab", name="Messages").click()
+    messages = explorer.get_by_role("tabpanel")
+    expect(messages).to_contain_text("“Accept what was seen” takes these")
+    expect(messages).not_to_contain_text("session.")
 
     lab.run_cell("seconds = 0")
     button("Step back").click()

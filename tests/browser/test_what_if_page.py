@@ -115,6 +115,39 @@ def test_a_file_says_what_takes_a_notebook(tab):
     expect(trial.get_by_text("it takes a notebook")).to_be_visible()
 
 
+def test_all_that_is_advised_can_be_read_and_copied(tab, recording):
+    tab.set_viewport_size({"width": 1056, "height": 1000})
+    tab.get_by_role("tab", name="Advice").click()
+    (write,) = jq.recommend(recording)["write"]
+    table, row = tab.locator(".jitq-table-scroll"), tab.locator("tr.jitq-row")
+    expect(row).to_have_count(1)
+    assert table.evaluate("it => it.scrollWidth <= it.clientWidth")
+    row.get_by_role("button", name="copy").click()
+    expect(row).to_contain_text("copied")
+    search = tab.get_by_label("Search nodes")
+    search.press("Control+V")
+    expect(search).to_have_value(write)
+    search.fill("")
+    row.locator("td").first.click()
+    expect(tab.locator(".jitq-below")).to_have_text(write)
+    assert Axe().run(tab, ".jitq-tabs").violations_count == 0
+    row.locator("td").first.click()
+    expect(tab.locator(".jitq-below")).to_have_count(0)
+
+
+def test_rows_about_the_stage_are_marked_only_while_no_node_is_selected(tab):
+    tab.locator("button.jitq-card", has_text="dce").click()
+    tab.keyboard.press("Escape")
+    tab.get_by_role("tab", name="Numerics").click()
+    marked = tab.locator("tr.jitq-row.jitq-here")
+    expect(marked).to_have_count(1)
+    expect(marked).to_contain_text("output")
+    tab.locator("tr.jitq-row", has_text="quantized::linear").click()
+    expect(marked).to_contain_text("quantized::linear")
+    expect(marked).to_have_count(1)
+    tab.get_by_label("Search nodes").press("Escape")
+
+
 def test_stages_tools_tabs_and_legend_stand_in_a_line_each(tab):
     """In as much room as a notebook has in a window of 1200 px."""
     tab.set_viewport_size({"width": 1040, "height": 1000})

@@ -13,11 +13,12 @@ from xml.etree import ElementTree
 
 import pytest
 from runs import recorded, session
+from snapshots.build import recording, snapshot
 from torch.ao.quantization import default_qconfig
 from views.build import HOSTILE, Builder
 
 from jitq_explore.snapshots.calls import reached_methods
-from jitq_explore.snapshots.graph import plain_type
+from jitq_explore.snapshots.graph import Value, plain_type
 from jitq_explore.snapshots.observers import ObserverReading
 from jitq_explore.snapshots.recording import Recording, Snapshot, StageError
 from jitq_explore.views.answers import Answers
@@ -223,6 +224,29 @@ def test_a_search_finds_a_node_by_what_it_was():
     found = [node for node in nodes if "aten::relu" in node["words"]]
     assert {node["kind"] for node in found} == {"quantized::conv2d_relu"}
     assert found[0]["title"].startswith("quantized::conv2d_relu · %")
+
+
+def test_changed_nodes_with_one_title_are_told_apart():
+    found = ask(answers(RUNS[0]), "nodes", stage="fold_conv_bn")
+    changed = [node for node in found if node["status"] != "same"]
+    known = {(node["title"], node.get("where")) for node in changed}
+    assert len(known) == len(changed) > 100
+    raised = "RaiseException · 'expected 4D input (got {}D input)'"
+    assert {("If bn1.training", None), (raised, "bn1"), (raised, "bn2")} < known
+
+
+def test_of_one_module_s_nodes_with_one_title_your_own_lines_tell():
+    built = Builder("x")
+    for value in ("y9", "y12"):
+        built.node("aten::relu_", "x", out=value, path="relu")
+    called = built.graph("y12")
+    nodes = [replace(each, frames=(f"net.py:{each.outputs[0][1:]}:4",)) for each in called.nodes]
+    values = {name: Value(name, "y", "Tensor") for name in called.values}
+    called = replace(called, nodes=tuple(nodes), values=values)
+    run = recording(snapshot(Builder("x").graph("x")), snapshot(called))
+    found = ask(Answers.of(run), "nodes", stage=run.names[0])
+    assert [node["title"] for node in found] == ["relu_ · %y"] * 2
+    assert [node["where"] for node in found] == ["relu · net.py:9", "relu · net.py:12"]
 
 
 def test_weights_go_by_their_place_in_the_model_not_by_torch_s_names():

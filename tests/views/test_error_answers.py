@@ -92,6 +92,24 @@ def test_what_could_not_be_run_is_said():
     )
 
 
+def test_what_no_error_and_a_number_at_its_limit_mean_is_said():
+    first, second, third, *_ = measured().numerics.rows
+    rows = (
+        replace(first, own_sqnr=math.inf, own_channel_sqnr=100 - 1e-9),
+        replace(second, own_sqnr=150.0, own_channel_sqnr=99.5),
+        replace(third, own_sqnr=-math.inf, own_channel_sqnr=0.0),
+    )
+    numerics = replace(measured().numerics, rows=rows, outputs=())
+    table = ask("table", replace(measured(), numerics=numerics), name="numerics")
+    columns = {column["name"]: (at, column) for at, column in enumerate(table["columns"])}
+    at, column = columns["own_channel_sqnr"]
+    assert [row["cells"][at] for row in table["rows"]] == ["≥ 100", 99.5, "≤ 0"]
+    assert "≥ 100: none loses" in column["hint"]
+    at, column = columns["own_sqnr"]
+    assert [row["cells"][at] for row in table["rows"]] == ["∞", 150.0, "−∞"]
+    assert "∞: nothing is lost" in table["hint"]
+
+
 def test_a_row_of_the_numerics_leads_to_the_op_at_the_stages_it_tells_of():
     rows = ask("table", name="numerics")["rows"]
     assert [row["stage"] for row in rows] == sorted(

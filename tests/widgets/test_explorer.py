@@ -327,6 +327,32 @@ def test_a_calibration_is_stopped_between_batches(slow):
     assert page.stages == ("input", *STATIC)
 
 
+def test_what_a_session_says_of_its_methods_is_said_of_the_buttons(slow):
+    page, calibrate = slow
+    page.say(do="stop")
+    calibrate.go.set()
+    page.wait()
+    error = page.explorer.recording.stages[-1].error
+    assert "session.accept_calibration() takes" in str(error)  # at the prompt, and in the recording
+    shown = page.ask("run")["stages"][-1]["error"]
+    assert "“Accept what was seen” takes what was seen, “Run next” goes on" in shown["message"]
+    assert page.heard[-1]["problem"] == shown["message"]  # or the page would tell it twice
+    assert "session." in shown["traceback"]  # torch's and the user's lines are left alone
+    told = page.do("step")["said"]
+    assert "goes on after 1 batch" in told[0]
+    assert told[0].endswith("“Accept what was seen” would have gone on without more data")
+    page.say(do="back")
+    page.wait()
+    assert page.do("run") == IDLE
+    over = page.do("step")["problem"]
+    assert over == (
+        "RuntimeError: every stage has run; “Step back” takes one back, the tab “qconfig” starts "
+        "another run"
+    )
+    everything = [page.ask("run")["stages"], page.ask("table", name="stages")["rows"]]
+    assert "session." not in json.dumps(everything)
+
+
 def test_what_has_run_is_shown_while_the_calibration_goes_on(slow):
     page, _ = slow
     shown = [stage["name"] for stage in page.events("run")[-1]["run"]["stages"]]

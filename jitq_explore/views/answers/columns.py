@@ -55,14 +55,21 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("", "error"): ("error", "What the stage ended with, if it failed"),
     ("", "own_sqnr"): (
         "made here (dB)",
-        "SQNR of what the op itself loses, given its inputs as they are after the stage; "
-        "∞: nothing, –: unknown",
+        "SQNR of what the op itself loses, given its inputs as they are after the stage. "
+        "∞: it loses nothing, –: not known",
     ),
-    ("", "sqnr"): ("in all (dB)", "SQNR of the value against the float model's"),
-    ("", "inherited_sqnr"): ("inherited (dB)", "SQNR of what came with the op's inputs"),
+    ("", "sqnr"): (
+        "in all (dB)",
+        "SQNR of the value against the float model's. ∞: it is the same to the bit",
+    ),
+    ("", "inherited_sqnr"): (
+        "inherited (dB)",
+        "SQNR of what came with the op's inputs. ∞: nothing, –: not known",
+    ),
     ("", "own_channel_sqnr"): (
-        "made here, per channel",
-        "What the op itself loses, averaged over channels: one loud channel cannot hide others",
+        "made here, per channel (dB)",
+        "SQNR of what the op itself loses in each channel, averaged: one loud channel cannot hide "
+        "the others. A channel counts from 0 to 100 dB; ≥ 100: none loses anything to speak of",
     ),
     ("", "saturated"): (
         "saturated",
@@ -93,6 +100,11 @@ COLUMNS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("", "reason"): ("why, and what helps", "What is wrong, and the change that is proposed"),
     ("", "write"): ("write", "The Python that makes the changed qconfig dict"),
     ("stages", "batches"): ("batches", "How many calls of the model the calibration made"),
+    ("quant_nodes", "value"): (
+        "value",
+        "What TorchScript calls the value where the node is. Once modules are inlined that is "
+        "often another name than its observer had: the observer path tells which it was",
+    ),
     ("quant_nodes", "observer"): ("observer path", "The observer whose range decided on it"),
 }
 """(table, or "" for all; column) -> label and hint."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.lineage import module_of
+from jitq_explore.views import labels
 from jitq_explore.views.answers.life import life_section
 from jitq_explore.views.answers.operation import operation_sections
 from jitq_explore.views.answers.pages import AskError, Book, Page
@@ -32,7 +33,8 @@ def _details(book: Book, page: Page, node: Node, gone: bool) -> dict[str, object
     known = (page.snapshot(gone), recording.input)
     state = next(filter(None, (snapshot.by_path.get(module) for snapshot in known)), None)
     return {
-        "title": printable(node.kind),
+        # An observer goes by its class, as in the graph and the lists.
+        "title": labels.title_of(node) if node.is_observer else printable(node.kind),
         "status": str(page.status(node, gone)),
         "module": printable(module),
         "moduleClass": printable(state.short_class) if state is not None else "",

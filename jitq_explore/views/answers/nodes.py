@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from jitq_explore.snapshots.diff import Match
-from jitq_explore.snapshots.graph import Graph, Node, attribute_path
+from jitq_explore.snapshots.graph import (
+    Graph,
+    Node,
+    attribute_path,
+    constant_value,
+    show_attribute,
+)
 from jitq_explore.snapshots.lineage import module_of
+from jitq_explore.snapshots.source import short_source
 from jitq_explore.views import labels
+from jitq_explore.views.answers.conditions import condition_of
 from jitq_explore.views.answers.pages import Book, Page
 from jitq_explore.views.answers.wording import is_packed_name
+from jitq_explore.views.boxes import Status
 from jitq_explore.views.printable import printable, shorten_end
 from jitq_explore.views.wiring import Wiring
 
@@ -20,7 +29,7 @@ _WIDTH = 90
 def nodes(book: Book, stage: Page) -> list[dict[str, object]]:
     """The answer to "nodes"."""
     if "nodes" not in stage.kept:
-        stage.kept["nodes"] = [*_there(book, stage), *_gone(book, stage)]
+        stage.kept["nodes"] = _told_apart([*_there(book, stage), *_gone(book, stage)], stage)
     found: list[dict[str, object]] = stage.kept["nodes"]
     return found
 
@@ -42,6 +51,28 @@ def _gone(book: Book, page: Page) -> Iterator[dict[str, object]]:
     wiring = Wiring(before) if "_wiring" not in before.__dict__ else before.__dict__["_wiring"]
     for node in page.removed:
         yield _entry(book, page, node, wiring, words_of(node, before), True)
+
+
+def _told_apart(entries: list[dict[str, object]], page: Page) -> list[dict[str, object]]:
+    """Of changed nodes whose titles are alike "where" tells which is which: the module and, where
+    that is the same as well, the line of the user's own code."""
+    for alike in _alike(entries, "status", "title"):
+        in_one_module = {id(entry) for group in _alike(alike, "module") for entry in group}
+        for entry in alike:
+            node = page.removed_by_id if entry["gone"] else page.graph.by_id
+            source = printable(short_source(node[str(entry["id"])].source))
+            line = source if id(entry) in in_one_module else ""
+            entry["where"] = " · ".join(filter(None, (str(entry["module"]), line)))
+    return entries
+
+
+def _alike(entries: Iterable[dict[str, object]], *keys: str) -> Iterator[list[dict[str, object]]]:
+    """The changed entries in groups that agree in those keys; none of a single one."""
+    groups: dict[tuple[object, ...], list[dict[str, object]]] = {}
+    for entry in entries:
+        if entry["status"] != str(Status.SAME):
+            groups.setdefault(tuple(entry[key] for key in keys), []).append(entry)
+    return (group for group in groups.values() if len(group) > 1)
 
 
 def _entry(
@@ -73,12 +104,26 @@ def title_of(node: Node, wiring: Wiring, module: Callable[[], str]) -> str:
         parts += [] if is_made_up else [name]
     elif node.is_observer:
         parts = [labels.title_of(node), f"of {printable(_observed(node, graph))}"]
+    elif node.kind == "prim::If":
+        parts = [f"{labels.title_of(node)} {printable(condition_of(node, graph))}", name]
+    elif node.kind == "prim::RaiseException":
+        parts = [labels.title_of(node), printable(_message(node, graph))]
     elif node.id in wiring.folded:
         parts = [labels.title_of(node), name]
     else:
         lines = labels.detail_lines(node, graph, wiring.folded)
         parts = [labels.title_of(node), name, *(_plain(line, module) for line in lines)]
     return _fitting(" · ".join(filter(None, parts)).split(" · "))
+
+
+def _message(node: Node, graph: Graph) -> str:
+    """What is raised, with {} for what is known at run time alone."""
+    message = node.inputs[0]
+    made = graph.producers.get(message)
+    if made is not None and made.kind == "aten::format":
+        message = made.inputs[0]
+    found = constant_value(graph, message)
+    return show_attribute(found[0]) if found else ""
 
 
 def _fitting(parts: Sequence[str]) -> str:

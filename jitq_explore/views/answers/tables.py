@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -16,6 +16,7 @@ import pandas as pd
 from jitq_explore.diagnostics.diagnose import diagnose
 from jitq_explore.diagnostics.findings import INFO
 from jitq_explore.diagnostics.recommend import count_unjudged, recommendations
+from jitq_explore.snapshots.numerics import EXACT
 from jitq_explore.snapshots.observations import observations
 from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.recording import Recording
@@ -52,7 +53,10 @@ class TableKind:
     `columns` are shown in that order, what is asked for most first. `key` tells which row of one
     run is which of another. `stage` is the column that names the stage a row belongs to, `bad` maps
     a column to what tells that a cell of it is bad. One that `is_slow` is made, and its rows
-    counted, when it is asked for. What is in the `wide` columns is long, and to be read.
+    counted, when it is asked for. What is in the `wide` columns is long, and to be read; of these
+    the `code` columns hold Python, to be copied. `limits`
+    are of columns whose numbers are cut off there: one that has come so far may stand for any
+    beyond.
     """
 
     name: str
@@ -68,6 +72,8 @@ class TableKind:
     note: Callable[[Recording], str] = lambda recording: ""
     is_slow: bool = False
     wide: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def _not_calibrated(recording: Recording) -> str:
@@ -185,7 +191,8 @@ TABLES: tuple[TableKind, ...] = (
         name="numerics",
         title="Numerics",
         hint="What each op's value lost against the float model: made by the op itself, inherited "
-        "from its inputs, and in all. SQNR in dB: each 6 dB less is one bit less",
+        "from its inputs, and in all. SQNR in dB: each 6 dB less is one bit less; ∞: nothing is "
+        "lost, –: not known",
         none="Not measured yet: jq.compare(session, inputs) runs the same inputs through the float "
         "model and the quantized one.",
         make=_measured,
@@ -198,6 +205,7 @@ TABLES: tuple[TableKind, ...] = (
         key=("stage", "module", "kind", "value"),
         stage="stage",
         note=_said_of_measuring,
+        limits={"own_channel_sqnr": (0.0, EXACT)},
     ),
     TableKind(
         name="calibration",
@@ -225,6 +233,7 @@ TABLES: tuple[TableKind, ...] = (
         note=_not_judged,
         is_slow=True,
         wide=("reason", "write"),
+        code=("write",),
     ),
     TableKind(
         name="stages",
@@ -353,7 +362,11 @@ def _row(
     records = [part[0] if part else None for part in row]
     newest, where = next(part for part in reversed(row) if part)
     cells = [_cell(newest[column]) for column in shared]
-    cells += [_cell(record[column]) if record else None for column in own for record in records]
+    cells += [
+        _within(_cell(record[column]), kind.limits.get(column)) if record else None
+        for column in own
+        for record in records
+    ]
     bad = [
         f"{column}{name}"
         for record, name in zip(records, names, strict=True)
@@ -392,6 +405,7 @@ def _column(kind: TableKind, column: str, frame: pd.DataFrame, run: str = "") ->
         "hint": hint,
         "kind": _kind(frame[column]),
         "isWide": column in kind.wide,
+        "isCode": column in kind.code,
     }
 
 
@@ -411,6 +425,16 @@ def _cell(value: Any) -> object:
     if isinstance(value, float):
         return plain_number(float(value))
     return printable(without_packed_names(str(value)))
+
+
+def _within(cell: object, limits: tuple[float, float] | None) -> object:
+    """A cell that says so where the number has come to a limit, but for rounding."""
+    if limits is None or not isinstance(cell, float):
+        return cell
+    for limit, sign in zip(limits, "≤≥", strict=True):
+        if math.isclose(cell, limit, abs_tol=1e-6):
+            return f"{sign} {limit:g}"
+    return cell
 
 
 def _bad(kind: TableKind, record: Mapping[str, Any]) -> Iterator[str]:

@@ -53,11 +53,13 @@ class Details {
       return;
     }
     const lines = telling.slice(0, MOST_LISTED).map((node) => {
-      const { status, module, id, gone } = node;
+      const { status, module, id, gone, where } = node;
       const jump = makeJump(node.title, () => this.on.node({ stage, id, gone }), {
         title: module || null,
       });
-      return make("li", {}, makeSign(status), jump);
+      // What has a twin in the list says where it is.
+      const place = where ? make("span", { class: "jitq-quiet", text: where }) : null;
+      return make("li", {}, makeSign(status), jump, place);
     });
     const more = telling.length - lines.length;
     if (more > 0)

@@ -7,6 +7,7 @@ const SIGN_OF = { added: "+", removed: "−", changed: "~", same: "" };
 const NAME_OF = { added: "added", removed: "removed", changed: "changed", same: "the same" };
 const FAILED = "✖";
 const WARNED = "▲";
+const COPIED_FOR = 2000; // milliseconds that a button says so
 
 /**
  * An element. `attributes`: "class", "text", "on…" (a listener), a boolean (there or not), else
@@ -88,6 +89,36 @@ function svgElement(text) {
     }
   }
   return document.importNode(svg, true);
+}
+
+/** A button that copies a text, and says for a while whether it could. */
+function makeCopy(text, name) {
+  const start = async (event) => {
+    event.stopPropagation();
+    copy.textContent = (await copied(text)) ? "copied" : "not copied";
+    setTimeout(() => (copy.textContent = "copy"), COPIED_FOR);
+  };
+  const copy = makeJump("copy", start, { title: `Copy all of “${name}”` });
+  return copy;
+}
+
+/** Put a text on the clipboard -> whether it is there. */
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Without https, or in a frame that may not, there is only the old way.
+    const field = make("textarea", { class: "jitq-copied", "aria-hidden": "true" });
+    field.value = text;
+    const focused = document.activeElement;
+    document.body.append(field);
+    field.select();
+    const isThere = document.execCommand("copy");
+    field.remove();
+    focused?.focus({ preventScroll: true });
+    return isThere;
+  }
 }
 
 /** "1 batch", "2 batches". */

@@ -318,7 +318,7 @@ class Page {
       if (is("reach")) this.graph.setReach(this.state.reach);
       if (is("module")) this.graph.setModule(this.state.module);
       if (is("errors")) jobs.push(this.showErrors());
-      if (is("node")) jobs.push(this.showNode());
+      if (is("node") || (is("module") && !this.anchor)) jobs.push(this.showNode());
     }
     if (is("stage", "tab", "module")) jobs.push(this.tabs.show(this.state));
     await Promise.all(jobs);
@@ -422,13 +422,9 @@ class Page {
     if (!isWanted()) return;
     this.located = located;
     this.graph.select(this.located, { center: !isFromGraph });
-    this.tabs.mark(this.located);
+    this.tabs.mark(this.located, stage);
     if (!anchor) {
-      const { outcome, sentence } = this.run.stages.find(({ name }) => name === stage);
-      const title = this.run.runs ? `How the runs differ after ${stage}` : `What ${stage} did`;
-      const said = outcome === "input" ? "" : sentence;
-      const isDrawn = (node) => this.boxOf(node) !== undefined;
-      this.details.showStage(stage, title, said, this.nodes, isDrawn);
+      this.showStage(stage);
       return;
     }
     const [id, gone] = this.located.nodes.length
@@ -442,6 +438,17 @@ class Page {
     if (!sameValue(node, this.state.node)) this.put({ node });
     const answer = await this.answers.get("details", { stage, node: id, gone });
     if (isWanted()) this.details.show(answer, { node, run: this.run, ...this.boxAround(node) });
+  }
+
+  /** What a stage did, in the chosen module, while no node is selected. */
+  showStage(stage) {
+    const { module } = this.state;
+    const { outcome, sentence } = this.run.stages.find(({ name }) => name === stage);
+    const title = this.run.runs ? `How the runs differ after ${stage}` : `What ${stage} did`;
+    const said = outcome === "input" ? "" : sentence || (module && "nothing changed there");
+    const isDrawn = (node) => this.boxOf(node) !== undefined;
+    const nodes = this.nodes.filter((node) => isInside(node.module, module));
+    this.details.showStage(stage, module ? `${title} in ${module}` : title, said, nodes, isDrawn);
   }
 
   locate(node, stage) {

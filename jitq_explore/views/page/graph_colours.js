@@ -41,7 +41,8 @@ class GraphLosses {
   constructor(body, panes) {
     Object.assign(this, { body, panes, found: null, coloured: [], badges: [] });
     this.legend = graphElement("div", "jitq-graph-legend");
-    this.legend.title = "What the op itself loses, given its inputs as they are after that stage";
+    this.legend.title =
+      "SQNR of what the op itself loses, given its inputs as they are after that stage; ∞: nothing";
     this.legend.hidden = true;
   }
 
@@ -51,9 +52,9 @@ class GraphLosses {
     this.legend.hidden = found === null;
     if (!found) return;
     const { stage, bands } = found;
-    const names = [`≥ ${bands[0]}`, ...bands.slice(1).map((low, at) => `${low} – ${bands[at]}`), `< ${bands.at(-1)}`];
+    const names = [`≥ ${bands[0]}`, ...bands.slice(1).map((low, at) => `${low}–${bands[at]}`), `< ${bands.at(-1)}`];
     const chips = names.map((name, band) => graphElement("span", `jitq-graph-chip jitq-graph-loss-${band}`, name));
-    const what = stage ? `own SQNR, dB after ${stage}:` : "nothing was measured here";
+    const what = stage ? `made here (dB), after ${stage}:` : "nothing was measured here";
     this.legend.replaceChildren(what, ...(stage ? chips : []));
   }
 
@@ -101,7 +102,7 @@ class GraphLosses {
     if (found?.before) runs.splice(0, 1, ["A: ", found.before], ["B: ", runs[0][1]]);
     const worst = runs.map(([name, known]) => [name, this.#worstIn(index, box, known)]);
     return worst.filter(([, one]) => one).map(([name, { own, inherited, all }]) => ({
-      text: `${name}lost here ${own} dB · inherited ${inherited ?? "?"} dB · in all ${all ?? "?"} dB`,
+      text: `${name}SQNR in dB: made here ${own} · inherited ${inherited ?? "–"} · in all ${all ?? "–"}`,
       kind: "node",
     }));
   }

@@ -88,7 +88,9 @@ class GraphView {
     this.module = path || "";
     this.#mark();
     // All else is faint: what was asked for has to be in sight.
-    if (isOther && path) this.#show(this.index.boxes.filter((box) => this.index.isInModule(box, path)));
+    if (isOther && path) {
+      this.#show(this.index.boxes.filter((box) => this.index.isInModule(box, path)), true);
+    }
   }
 
   // What each node loses: { stage, bands, nodes: { id: { own, inherited, all } } }; null: as ever.
@@ -291,9 +293,28 @@ class GraphView {
     return x + width > 0 && y + height > 0 && x < view.width && y < view.height;
   }
 
-  #show(boxes) {
-    if (this.fresh) this.fresh.centre = boxes;
-    else if (![...boxes].some((box) => this.#isSeenWell(box))) this.#centre(boxes);
+  // Brings one of them into sight; all, where `isWhole` and there is room for them.
+  #show(boxes, isWhole = false) {
+    if (this.fresh) {
+      this.fresh.centre = boxes;
+      return;
+    }
+    const all = [...boxes];
+    const needsAll = isWhole && !this.#isSpread(this.#rectsOf(all));
+    const isSeen = (box) => this.#isSeenWell(box);
+    if (!(needsAll ? all.every(isSeen) : all.some(isSeen))) this.#centre(all);
+  }
+
+  #rectsOf(boxes) {
+    return [...boxes].map((box) => this.index.rects.get(box)).filter(Boolean);
+  }
+
+  // Whether there is no room for all of them at a size that can be read.
+  #isSpread(rects) {
+    const { scale, view } = this.camera;
+    const { width, height } = graphAround(rects);
+    const least = Math.max(scale, GRAPH_LEGIBLE);
+    return width * least > view.width || height * least > view.height;
   }
 
   #isSeenWell(box) {
@@ -302,13 +323,8 @@ class GraphView {
   }
 
   #centre(boxes) {
-    const rects = [...boxes].map((box) => this.index.rects.get(box)).filter(Boolean);
-    if (!rects.length) return;
-    const around = graphAround(rects);
-    const scale = Math.max(this.camera.scale, GRAPH_LEGIBLE);
-    const { view } = this.camera;
-    const isSpread = around.width * scale > view.width || around.height * scale > view.height;
-    this.camera.centre(isSpread ? rects[0] : around);
+    const rects = this.#rectsOf(boxes);
+    if (rects.length) this.camera.centre(this.#isSpread(rects) ? rects[0] : graphAround(rects));
   }
 
   #draw() {

@@ -158,24 +158,25 @@ function beginningOf(message) {
   return others.length ? `${first} … (all of it is in the tab “Messages”)` : first;
 }
 
-/** Which stage did not come to its end, and why: of one that was stopped that says it all. */
-function alarmOf(stage, why = stage.error.message) {
+/** Which stage did not come to its end, and why: `shorten` what it failed with. */
+function alarmOf(stage, { live }, shorten = (message) => message) {
   const isStopped = endOf(stage) === "stopped";
   const head = make("b", { text: `${FAILED} ${stage.name}${isStopped ? ":" : " failed"} ` });
-  return make("div", { class: "jitq-alarm" }, head, isStopped ? why.replace(/^\w+: /, "") : why);
+  const why = isStopped ? stopOf(stage, live) : shorten(stage.error.message);
+  return make("div", { class: "jitq-alarm" }, head, why);
 }
 
-/** What can be done about a calibration that was stopped, by the buttons there are. */
-function waysOn({ batches, canAccept }) {
+/** How far a calibration came that was stopped; where it can go on, by which buttons. */
+function stopOf({ batches, canAccept }, isLive) {
   const seen = batches ? plural(batches, "batch", "batches") : "no batch";
+  const stopped = `the calibration was stopped after ${seen}.`;
+  if (!isLive) return stopped;
   const accept = canAccept ? "“Accept what was seen” takes these and goes on, " : "";
-  return `the calibration was stopped after ${seen}. ${accept}“Run next” feeds all data once more, “Step back” forgets what was seen.`;
+  return `${stopped} ${accept}“Run next” feeds all data once more, “Step back” forgets what was seen.`;
 }
 
-function summaryOf(stage, { live }) {
-  const isStopped = live && stage.error && endOf(stage) === "stopped";
-  const why = isStopped ? waysOn(stage) : stage.error && beginningOf(stage.error.message);
-  const error = stage.error ? [alarmOf(stage, why)] : [];
+function summaryOf(stage, run) {
+  const error = stage.error ? [alarmOf(stage, run, beginningOf)] : [];
   error[0]?.setAttribute("role", "alert");
   if (stage.outcome === "input") {
     const text = stage.sentence || `The model as it was given: ${plural(stage.nodes, "node")}.`;

@@ -5,7 +5,9 @@ const TALL_ROW_HEIGHT = 64; // that of rows with sentences in them
 const ROWS_AROUND = 12; // rendered above and below what is in sight
 const WIDEST_CELL = 40; // characters
 const TALL_WIDTH = 340; // pixels: of sentences, in three lines
+const CODE_WIDTH = 140; // pixels, at least: all of it can be read below its row, and copied
 const TRY_WIDTH = 100; // pixels
+const READ_ALL = "A row that is chosen shows all of its text";
 const CELL_PADDING = 20; // pixels, both sides and a line
 
 /** How wide a text is in a cell, pixels: `isBold` in the head. */
@@ -32,6 +34,8 @@ class TableView {
     this.sorting = sorting;
     this.marked = new Set();
     this.focused = -1;
+    this.opened = -1;
+    this.openedBy = 0; // pixels by which the opened row is taller than the others
     this.isTall = answer.columns.some(({ isWide }) => isWide);
     this.rowHeight = this.isTall ? TALL_ROW_HEIGHT : ROW_HEIGHT;
     this.texts = answer.rows.map((row) => row.cells.map(cellText).join(" ").toLowerCase());
@@ -51,20 +55,20 @@ class TableView {
       oninput: () => this.setWords(this.filter.value),
     });
     this.count = make("span", { class: "jitq-quiet", role: "status" });
-    const said = make("span", {
-      class: "jitq-quiet",
-      text: [note, hint].filter(Boolean).join(" · "),
-    });
+    // Where there is nothing, why is all there is to say.
+    const isEmpty = !this.answer.rows.length;
+    const parts = isEmpty ? [note] : [note, hint, this.isTall && READ_ALL];
+    const said = make("span", { class: "jitq-quiet", text: parts.filter(Boolean).join(" · ") });
     const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, ...this.actions, said);
     this.body = make("tbody");
     this.heads = columns.map((column, at) => this.head(column, at));
     const tryHead = this.tryOut ? [make("th", { scope: "col", text: "try it" })] : [];
     const widths = [...(this.tryOut ? [TRY_WIDTH] : []), ...this.widths()];
-    // Sentences take what room is left, where there are none the last column.
-    const takesRest = (at) => {
-      const column = columns[at - (widths.length - columns.length)];
-      return this.isTall ? column?.isWide : at === widths.length - 1;
-    };
+    // Code takes what room is left, else sentences, where there are none the last column.
+    const last = columns.at(-1);
+    const rest = columns.filter(({ isCode }) => isCode);
+    if (!rest.length) rest.push(...(this.isTall ? columns.filter(({ isWide }) => isWide) : [last]));
+    const takesRest = (at) => rest.includes(columns[at - (widths.length - columns.length)]);
     const cols = widths.map((width, at) => {
       const col = make("col");
       if (!takesRest(at)) col.style.width = `${width}px`;
@@ -86,8 +90,6 @@ class TableView {
     this.scroll.addEventListener("keydown", (event) => this.key(event));
     this.frame = make("div", { class: "jitq-table-frame" }, this.scroll);
     this.element = make("div", {}, bar, this.frame);
-    // Where there is nothing, why is all there is to say.
-    const isEmpty = !this.answer.rows.length;
     for (const part of [this.filter, this.count, this.frame]) part.hidden = isEmpty;
     this.watcher = new ResizeObserver(() => this.resized());
     this.watcher.observe(this.scroll);
@@ -109,14 +111,14 @@ class TableView {
   /** Fixed widths, so that columns keep still while rows come and go. */
   widths() {
     const widest = textWidth("n".repeat(WIDEST_CELL));
-    return this.answer.columns.map(({ label, isWide, name }, at) => {
+    return this.answer.columns.map(({ label, isWide, isCode, name }, at) => {
       // Of so many characters are the longest; to measure all would take its time.
       const texts = new Set(this.answer.rows.map(({ cells }) => cellText(cells[at])));
       const longest = [...texts].sort((a, b) => b.length - a.length).slice(0, 20);
       const sign = this.answer.rows.some(({ bad }) => bad.includes(name)) ? `${WARNED} ` : "";
       const cell = Math.max(0, ...longest.map((text) => textWidth(sign + text, Boolean(sign))));
       // What is sorted by is marked in the padding. A wide column has several lines.
-      const most = isWide ? TALL_WIDTH : widest;
+      const most = isCode ? CODE_WIDTH : isWide ? TALL_WIDTH : widest;
       return CELL_PADDING + Math.ceil(Math.max(textWidth(label, true), Math.min(cell, most)));
     });
   }
@@ -167,6 +169,7 @@ class TableView {
     this.count.textContent = this.shown.length === rows.length ? plural(rows.length, "row") : part;
     this.table.setAttribute("aria-rowcount", String(this.shown.length + 1));
     this.focused = -1;
+    this.opened = -1;
     this.render(true);
   }
 
@@ -188,16 +191,20 @@ class TableView {
   /** Put the rows in sight into the page. */
   render(isNew = false) {
     const tall = this.scroll.clientHeight || 420;
-    const top = Math.max(0, Math.floor(this.scroll.scrollTop / this.rowHeight) - ROWS_AROUND);
+    const above = this.scroll.scrollTop - (this.opened >= 0 ? this.openedBy : 0);
+    const top = Math.max(0, Math.floor(above / this.rowHeight) - ROWS_AROUND);
     const count = Math.ceil(tall / this.rowHeight) + 2 * ROWS_AROUND;
     const first = Math.min(top, Math.max(0, this.shown.length - count));
     const last = Math.min(this.shown.length, first + count);
     if (!isNew && first === this.first && last === this.last) return;
     [this.first, this.last] = [first, last];
     const hadFocus = this.body.contains(document.activeElement);
-    const rows = this.shown.slice(first, last).map((at, nth) => this.row(at, first + nth));
-    const after = this.shown.length - last;
-    this.body.replaceChildren(...this.space(first), ...rows, ...this.space(after));
+    const rows = this.shown
+      .slice(first, last)
+      .flatMap((at, nth) => [this.row(at, first + nth), ...this.below(at, first + nth)]);
+    const total = this.topOf(this.shown.length);
+    const after = total - this.topOf(last);
+    this.body.replaceChildren(...space(this.topOf(first)), ...rows, ...space(after));
     this.setStop();
     if (hadFocus) this.rowAt(this.focused)?.focus({ preventScroll: true });
   }
@@ -206,18 +213,30 @@ class TableView {
     const { cells, bad } = this.answer.rows[at];
     const { columns } = this.answer;
     const isMarked = this.marked.has(at);
+    const isOpen = position === this.opened;
     return make(
       "tr",
       {
-        class: `jitq-row${this.isTall ? " jitq-tall" : ""}${isMarked ? " jitq-here" : ""}`,
+        class: `jitq-row${this.isTall ? " jitq-tall" : ""}${isOpen ? " jitq-open" : ""}${isMarked ? " jitq-here" : ""}`,
         tabindex: "-1",
         "aria-rowindex": String(position + 2),
         "aria-selected": String(isMarked),
         "data-position": String(position),
-        onclick: () => this.choose(position),
+        onclick: () => isSelecting(this.body) || this.choose(position),
       },
       this.tryOut ? this.tryCell(at) : null,
       ...cells.map((cell, nth) => cellOf(cell, columns[nth], bad.includes(columns[nth].name))),
+    );
+  }
+
+  /** Code takes all of the width, below its row where that is opened. */
+  below(at, position) {
+    if (position !== this.opened) return [];
+    const { columns, rows } = this.answer;
+    const codes = columns.flatMap(({ isCode }, nth) => (isCode ? [cellText(rows[at].cells[nth])] : []));
+    const span = String(columns.length + (this.tryOut ? 1 : 0));
+    return codes.map((code) =>
+      make("tr", {}, make("td", { class: "jitq-below", colspan: span }, make("code", { text: code }))),
     );
   }
 
@@ -266,12 +285,30 @@ class TableView {
 
   choose(position) {
     this.focused = position;
+    if (this.isTall) this.open(position === this.opened ? -1 : position);
     this.setStop();
     this.onRow(this.answer.rows[this.shown[position]]);
   }
 
+  /** Show all of the text in a row of sentences; -1: in none. */
+  open(position) {
+    [this.opened, this.openedBy] = [position, 0];
+    this.render(true);
+    const row = this.rowAt(position);
+    if (!row) return;
+    const below = row.nextElementSibling;
+    const isCode = below?.firstElementChild.matches(".jitq-below");
+    this.openedBy = row.offsetHeight + (isCode ? below.offsetHeight : 0) - this.rowHeight;
+  }
+
+  /** How far down a row begins, pixels. */
+  topOf(position) {
+    const isBelow = this.opened >= 0 && position > this.opened;
+    return position * this.rowHeight + (isBelow ? this.openedBy : 0);
+  }
+
   reveal(position) {
-    const top = position * this.rowHeight;
+    const top = this.topOf(position);
     const room = this.scroll.clientHeight - this.rowHeight - ROW_HEIGHT;
     const at = this.scroll.scrollTop;
     if (top < at) this.scroll.scrollTop = top;
@@ -280,31 +317,39 @@ class TableView {
   }
 
   /**
-   * Mark the rows about the nodes {nodes, gone} of a stage, or about the stage itself, and bring
-   * the first of them into sight. What is gone was in the graph of the stage `before`.
+   * Mark the rows about the nodes {nodes, gone} of a stage or, where none are, about the stage
+   * itself, and bring the first of them into sight. What is gone was in the graph of the stage
+   * `before`.
    */
   mark(stage, before, { nodes, gone }) {
     const has = (row, at, wanted) => (row.at[at] ?? []).some((id) => wanted.includes(id));
     const isAboutStage = (row) => row.stage === stage && !Object.keys(row.at).length;
-    const isAbout = (row) =>
-      isAboutStage(row) || has(row, stage, nodes) || has(row, before, gone);
-    const rows = this.answer.rows;
-    this.marked = new Set(rows.map((_, at) => at).filter((at) => isAbout(rows[at])));
+    const isAbout = (row) => has(row, stage, nodes) || has(row, before, gone);
+    const { rows } = this.answer;
+    const isMarked = rows.some(isAbout) ? isAbout : isAboutStage;
+    this.marked = new Set(rows.map((_, at) => at).filter((at) => isMarked(rows[at])));
     const position = this.shown.findIndex((at) => this.marked.has(at));
     this.render(true);
     if (position >= 0) this.reveal(position);
   }
 
-  space(rows) {
-    if (!rows) return [];
-    const line = make("tr", { class: "jitq-space", "aria-hidden": "true" });
-    line.style.height = `${rows * this.rowHeight}px`;
-    return [line];
-  }
-
   destroy() {
     this.watcher.disconnect();
   }
+}
+
+/** Room for rows that are not in the page. */
+function space(height) {
+  if (!height) return [];
+  const line = make("tr", { class: "jitq-space", "aria-hidden": "true" });
+  line.style.height = `${height}px`;
+  return [line];
+}
+
+/** Whether somebody marks some of a text, to copy it: no click. */
+function isSelecting(element) {
+  const selection = getSelection();
+  return !selection.isCollapsed && element.contains(selection.anchorNode);
 }
 
 function cellText(cell) {
@@ -313,8 +358,9 @@ function cellText(cell) {
   return typeof cell === "number" ? shortNumber(cell) : String(cell);
 }
 
-function cellOf(cell, { kind, isWide }, isBad) {
+function cellOf(cell, { kind, isWide, isCode, label }, isBad) {
   const text = cellText(cell);
+  if (isCode) return make("td", { class: "jitq-wide", title: text }, codeCell(text, label));
   // A warning is no failure.
   const [mark, sign] = text === "warning" ? ["jitq-warned", WARNED] : ["jitq-bad", FAILED];
   const classes = [kind === "number" && "jitq-number", isBad && mark, isWide && "jitq-wide"];
@@ -324,10 +370,21 @@ function cellOf(cell, { kind, isWide }, isBad) {
   return make("td", attributes, isWide ? make("div", { class: "jitq-clamp", text: shown }) : shown);
 }
 
-/** What a cell stands for as a number, JSON having no infinity; null where it is none. */
+/** Python with a button that copies all of it, however much there is room for. */
+function codeCell(text, label) {
+  // It may go on in a new line after these.
+  const parts = text.split(/(?<=[(=.])/).flatMap((part) => [part, make("wbr")]);
+  const code = make("code", { class: "jitq-clamp" }, ...parts);
+  return make("div", { class: "jitq-to-copy" }, makeCopy(text, label), code);
+}
+
+/** What a cell stands for as a number (“≥ 100” for 100), JSON having no infinity; null: none. */
 function numberOf(cell) {
+  if (typeof cell === "number" || cell === null) return cell;
   const infinite = { "∞": Infinity, "−∞": -Infinity };
-  return typeof cell === "number" ? cell : Object.hasOwn(infinite, cell) ? infinite[cell] : null;
+  if (Object.hasOwn(infinite, cell)) return infinite[cell];
+  const limit = /^[≤≥] ([\d.]+)$/.exec(cell);
+  return limit ? Number(limit[1]) : null;
 }
 
 /** Numbers by size, all else by its text; what is missing comes last, whichever way it is turned. */

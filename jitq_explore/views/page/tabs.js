@@ -25,6 +25,7 @@ class Tabs {
     this.views = new Map();
     this.habits = new Map();
     this.located = { nodes: [], gone: [] };
+    this.locatedAt = ""; // ids of one stage say nothing of another one
     this.list = make("div", {
       class: "jitq-tablist",
       role: "tablist",
@@ -113,7 +114,7 @@ class Tabs {
     if (ticket !== this.ticket) return;
     if (this.panel.firstElementChild !== view.element) this.panel.replaceChildren(view.element);
     view.setModule?.(module);
-    this.mark(this.located);
+    if (this.locatedAt === stage) this.mark(this.located, stage);
   }
 
   showMessageCount(name) {
@@ -191,9 +192,10 @@ class Tabs {
     });
   }
 
-  /** Mark the rows and lines of the selected nodes {nodes, gone} of the stage shown. */
-  mark(located) {
-    this.located = located;
+  /** Mark the rows and lines of the selected nodes {nodes, gone} of a stage, once it is shown. */
+  mark(located, stage) {
+    [this.located, this.locatedAt] = [located, stage];
+    if (stage !== this.stage) return;
     const isText = TEXT_TABS.some(({ name }) => name === this.open);
     const view = this.views.get(isText ? `${this.open} ${this.stage}` : this.open);
     if (!view || this.panel.firstElementChild !== view.element) return;
@@ -219,7 +221,7 @@ function messagesOf(run, name) {
   const others = run.stages.filter(
     (stage) => stage !== here && (stage.error || stage.messages.length),
   );
-  const said = here ? messagesOfStage(here) : [];
+  const said = here ? messagesOfStage(here, run) : [];
   if (!said.length)
     said.push(make("p", { class: "jitq-quiet", text: `No warnings and no error at ${name}.` }));
   const more = others.map((stage) =>
@@ -229,7 +231,7 @@ function messagesOf(run, name) {
       make("summary", {
         text: `${stage.name}: ${stage.error ? `${FAILED} ${endOf(stage)}` : plural(stage.messages.length, "message")}`,
       }),
-      ...messagesOfStage(stage),
+      ...messagesOfStage(stage, run),
     ),
   );
   const attributes = {
@@ -241,12 +243,13 @@ function messagesOf(run, name) {
   return make("div", attributes, ...said, ...more);
 }
 
-function messagesOfStage(stage) {
+function messagesOfStage(stage, run) {
   const { error, messages } = stage;
-  const parts = [];
-  if (error) {
+  const parts = error ? [alarmOf(stage, run)] : [];
+  // Where somebody stopped it, there is nothing to look for.
+  if (error && endOf(stage) === "failed") {
     const trace = error.traceback || "no traceback was kept";
-    parts.push(alarmOf(stage), make("pre", { class: "jitq-wrap", text: trace }));
+    parts.push(make("pre", { class: "jitq-wrap", text: trace }));
   }
   for (const { text, times } of messages) {
     parts.push(

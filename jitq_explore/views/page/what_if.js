@@ -299,7 +299,8 @@ class WhatIfPanel {
       return [make("p", { class: "jitq-quiet jitq-hint", text })];
     }
     const hint = make("p", { class: "jitq-quiet jitq-hint", text: said });
-    return [hint, ...(this.on.apply ? [start] : []), ...(code ? [python] : [])];
+    const write = code ? [makeCopy(code, "Python"), python] : [];
+    return [hint, ...(this.on.apply ? [start] : []), ...write];
   }
 
   draw(wanted) {
