@@ -128,7 +128,7 @@ def test_a_node_selects_its_row_and_a_row_its_node(page):
     page.tab.locator("button.jitq-card", has_text="insert_observers").click()
     page.tab.get_by_role("tab", name="Observers").click()
     page.boxes("observe").first.click()
-    expect(page.details).to_contain_text("observe")
+    expect(page.details).to_contain_text("Observer")
     rows = page.tab.locator("tr.jitq-row")
     expect(page.tab.locator("tr.jitq-here").first).to_be_visible()
     rows.last.click()
@@ -138,7 +138,7 @@ def test_a_node_selects_its_row_and_a_row_its_node(page):
 def test_an_observed_value_is_followed_after_its_observer_is_gone(page):
     page.tab.locator("button.jitq-card", has_text="insert_observers").click()
     page.boxes("weight: PerChannelMinMaxObserver").first.click()
-    expect(page.details).to_have_text("jitq::observe")
+    expect(page.details).to_have_text("PerChannelMinMaxObserver")
     for stage, kind in (("quant_finalize", "aten::quantize_per_channel"), ("dce", "quantized::")):
         page.tab.locator("button.jitq-card", has_text=stage).click()
         expect(page.details).to_contain_text(kind)
@@ -153,7 +153,7 @@ def test_a_mark_selects_its_node_and_a_node_its_mark(page):
     page.tab.keyboard.press("ArrowRight")
     page.tab.keyboard.press("Enter")
     expect(marks.nth(3)).to_have_attribute("aria-pressed", "true")
-    expect(page.details).to_contain_text("observe")
+    expect(page.details).to_contain_text("Observer")
     expect(page.tab.get_by_role("img", name="Histogram of activation")).to_be_visible()
     page.tab.get_by_role("tab", name="Observers").click()
     page.tab.locator("tr.jitq-row").last.click()
@@ -222,6 +222,45 @@ def test_a_module_that_is_chosen_comes_into_sight_and_a_search_without_a_hit_dim
     expect(page.tab.locator(".jitq-graph g.node:not(.jitq-graph-faint)").first).to_be_in_viewport()
 
 
+def test_a_module_that_is_chosen_is_seen_whole_where_there_is_room(page):
+    pane = rect(page.tab.locator(".jitq-graph-pane").first)
+    page.tab.locator(".jitq-graph-pane").first.hover()
+    page.tab.mouse.wheel(0, -10_000)
+    page.tab.get_by_label("Module", exact=True).first.select_option("block1")
+    drawn(page.tab.locator(".jitq"))
+    for box in page.tab.locator(".jitq-graph g.node:not(.jitq-graph-faint)").all():
+        assert pane[1] <= rect(box)[1]
+        assert rect(box)[3] <= pane[3]
+
+
+def test_what_is_new_in_the_details_is_read_from_its_beginning(page):
+    page.tab.locator("button.jitq-card", has_text="insert_quant_dequant").click()
+    details = page.tab.locator(".jitq-details")
+    expect(details.locator(".jitq-changes li").nth(20)).to_be_attached()
+    details.evaluate("box => box.scrollTop = 300")
+    page.tab.locator("button.jitq-card", has_text="quant_finalize").click()
+    expect(page.details).to_have_text("What quant_finalize did")
+    expect(details).to_have_js_property("scrollTop", 0)
+
+
+def test_the_rows_of_another_stage_are_not_marked_on_the_way(page):
+    """The id of a node is another node's at another stage."""
+    page.tab.get_by_role("tab", name="Quant nodes").click()
+    page.tab.locator("button.jitq-card", has_text="quant_finalize").click()
+    page.boxes("quantized::conv2d").first.click()
+    expect(page.details).to_contain_text("quantized::conv2d")
+    page.tab.locator("table.jitq-table tbody").evaluate("""body => {
+        window.marked = [];
+        const note = () => window.marked.push(body.querySelectorAll("tr.jitq-here").length);
+        new MutationObserver(note).observe(body, {childList: true});
+    }""")
+    page.tab.locator("button.jitq-card", has_text="insert_observers").click()
+    expect(page.details).to_contain_text("aten::conv2d")
+    expect(page.tab.locator("tr.jitq-here").first).to_be_visible()
+    first, *others = filter(None, page.tab.evaluate("window.marked"))
+    assert others == [first] * len(others)
+
+
 def test_what_the_browser_scrolls_to_is_where_the_view_goes(page):
     box, pane = page.boxes("output").first, page.tab.locator(".jitq-graph-pane").first
     box.evaluate("box => box.scrollIntoView()")  # as its search does, Ctrl F
@@ -235,6 +274,19 @@ def test_a_table_without_rows_says_why_and_nothing_else(page):
     expect(panel).to_contain_text("Not measured yet")
     expect(panel.get_by_role("grid")).to_be_hidden()
     expect(panel.get_by_placeholder("filter rows")).to_be_hidden()
+
+
+def test_tabs_stay_in_one_line_and_give_up_their_counts_first(page):
+    tabs = page.tab.get_by_role("tab")
+    badge = page.tab.get_by_role("tab", name="Observers 15", exact=True).locator(".jitq-badge")
+    expect(badge).to_be_visible()
+    page.tab.set_viewport_size({"width": 800, "height": 1000})
+    expect(badge).to_be_hidden()
+    assert len({tab.bounding_box()["y"] for tab in tabs.all()}) == 1
+    named = page.tab.get_by_role("tab", name="Observers 15", exact=True)
+    expect(named).to_have_attribute("title", re.compile(": 15$"))
+    page.tab.set_viewport_size({"width": 1400, "height": 1000})
+    expect(badge).to_be_visible()
 
 
 def test_what_is_chosen_outlives_a_reload(page):

@@ -12,6 +12,7 @@ from jitq_explore.views.answers.pages import AskError, Book, Page
 from jitq_explore.views.answers.quantization import quantization_sections
 from jitq_explore.views.answers.source_code import source_section
 from jitq_explore.views.answers.why import why_section
+from jitq_explore.views.labels import kind_of
 from jitq_explore.views.printable import printable
 
 
@@ -32,7 +33,7 @@ def _details(book: Book, page: Page, node: Node, gone: bool) -> dict[str, object
     known = (page.snapshot(gone), recording.input)
     state = next(filter(None, (snapshot.by_path.get(module) for snapshot in known)), None)
     return {
-        "title": printable(node.kind),
+        "title": kind_of(node),
         "status": str(page.status(node, gone)),
         "module": printable(module),
         "moduleClass": printable(state.short_class) if state is not None else "",

@@ -422,7 +422,7 @@ class Page {
     if (!isWanted()) return;
     this.located = located;
     this.graph.select(this.located, { center: !isFromGraph });
-    this.tabs.mark(this.located);
+    this.tabs.mark({ ...located, stage });
     if (!anchor) {
       const { outcome, sentence } = this.run.stages.find(({ name }) => name === stage);
       const title = this.run.runs ? `How the runs differ after ${stage}` : `What ${stage} did`;

@@ -1,5 +1,7 @@
 // The graph view's camera: pan, zoom, and ways from one place to another.
 
+const ROOM_AROUND = 32; // pixels
+
 // Where the paper lies under the window: a point p of it is seen at (x, y) + scale * p.
 class GraphCamera {
   constructor(draw, settle) {
@@ -165,6 +167,12 @@ class GraphCamera {
     return dx !== 0 || dy !== 0;
   }
 
+  // Whether all of it can be in the window at this scale.
+  canHold({ width, height }) {
+    const { view, scale } = this;
+    return scale * width + 2 * ROOM_AROUND <= view.width && scale * height + 2 * ROOM_AROUND <= view.height;
+  }
+
   // Whether it is in the window, with room around it.
   isInside(rect, place = this) {
     return this.#wayTo(rect, place).every((way) => way === 0);
@@ -172,7 +180,7 @@ class GraphCamera {
 
   #wayTo(rect, place = this) {
     const seen = this.toView(rect, place);
-    const room = 32;
+    const room = ROOM_AROUND;
     const along = (place, size, view) => {
       if (size + 2 * room > view) return view / 2 - place - size / 2;
       return Math.max(room - place, 0) + Math.min(view - room - place - size, 0);

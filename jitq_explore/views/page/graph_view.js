@@ -88,7 +88,7 @@ class GraphView {
     this.module = path || "";
     this.#mark();
     // All else is faint: what was asked for has to be in sight.
-    if (isOther && path) this.#show(this.index.boxes.filter((box) => this.index.isInModule(box, path)));
+    if (isOther && path) this.#showWhole(this.index.boxes.filter((box) => this.index.isInModule(box, path)));
   }
 
   // What each node loses: { stage, bands, nodes: { id: { own, inherited, all } } }; null: as ever.
@@ -294,6 +294,15 @@ class GraphView {
   #show(boxes) {
     if (this.fresh) this.fresh.centre = boxes;
     else if (![...boxes].some((box) => this.#isSeenWell(box))) this.#centre(boxes);
+  }
+
+  // All of them, if they fit into the window together.
+  #showWhole(boxes) {
+    const { camera, index } = this;
+    const rects = this.fresh ? [] : boxes.map((box) => index.rects.get(box)).filter(Boolean);
+    const around = rects.length ? graphAround(rects) : null;
+    if (around && camera.scale >= GRAPH_LEGIBLE && camera.canHold(around)) camera.reveal(around);
+    else this.#show(boxes);
   }
 
   #isSeenWell(box) {
