@@ -276,6 +276,19 @@ def test_a_table_without_rows_says_why_and_nothing_else(page):
     expect(panel.get_by_placeholder("filter rows")).to_be_hidden()
 
 
+def test_of_a_drawing_that_is_too_wide_the_boxes_are_seen_first(page):
+    page.tab.set_viewport_size({"width": 720, "height": 1000})
+    page.button("Side by side").click()
+    panes = page.tab.locator(".jitq-graph-pane")
+    expect(panes.nth(1).locator("svg")).to_be_visible()
+    drawn(page.tab.locator(".jitq"))
+    left, top, right, bottom = rect(panes.first)
+    boxes = [rect(box) for box in panes.first.locator("g.node").all()]
+    shown = [box for box in boxes if box[1] < bottom and box[3] > top]
+    assert min(box[0] for box in shown) >= left
+    assert max(box[2] for box in shown) <= right
+
+
 def test_tabs_stay_in_one_line_and_give_up_their_counts_first(page):
     tabs = page.tab.get_by_role("tab")
     badge = page.tab.get_by_role("tab", name="Observers 15", exact=True).locator(".jitq-badge")

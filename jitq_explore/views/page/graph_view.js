@@ -238,6 +238,7 @@ class GraphView {
   #measure() {
     const { index } = this;
     index.measure();
+    this.camera.boxes = [...index.rects.values()];
     this.isMeasured = true;
     this.minimap.fill(this.panes.flatMap((pane) => pane.rows));
     this.#sortHits();

@@ -53,7 +53,7 @@ class TableView {
     this.count = make("span", { class: "jitq-quiet", role: "status" });
     const said = make("span", {
       class: "jitq-quiet",
-      text: [note, hint].filter(Boolean).join(" · "),
+      text: [note, hint].filter(Boolean).join(note?.endsWith(".") ? " " : " · "),
     });
     const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, ...this.actions, said);
     this.body = make("tbody");
