@@ -261,6 +261,14 @@ def test_the_rows_of_another_stage_are_not_marked_on_the_way(page):
     assert others == [first] * len(others)
 
 
+def test_the_label_of_a_line_is_as_faint_as_where_the_line_comes_from(page):
+    page.tab.locator("button.jitq-card", has_text="quant_finalize").click()
+    page.tab.get_by_label("Show").select_option("0")
+    label = page.tab.locator(".jitq-graph .domain", has_text="quint8").first
+    expect(page.tab.locator(".jitq-graph g.node.jitq-graph-faint").first).to_be_attached()
+    expect(label).not_to_have_class(re.compile("faint"))
+
+
 def test_what_the_browser_scrolls_to_is_where_the_view_goes(page):
     box, pane = page.boxes("output").first, page.tab.locator(".jitq-graph-pane").first
     box.evaluate("box => box.scrollIntoView()")  # as its search does, Ctrl F
