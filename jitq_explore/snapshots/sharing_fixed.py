@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
@@ -49,7 +50,7 @@ class _Fixed:
         for before, after in self.ops:
             if before.kind == after.kind or parts_of(before.kind) == parts_of(after.kind):
                 if len(before.inputs) == len(after.inputs):
-                    yield before.inputs, after.inputs
+                    yield self._but_settings(before, after)
                 elif not is_kernel(after.kind):
                     yield from self._served_in_any_order([before], after)
             for mine, theirs in zip(before.blocks, after.blocks, strict=False):
@@ -70,6 +71,25 @@ class _Fixed:
             yield from self._served_in_any_order(befores, afters[0])
         if len(self.old.graph.outputs) == len(self.new.graph.outputs):
             yield self.old.graph.outputs, self.new.graph.outputs
+
+    def _but_settings(self, before: Node, after: Node) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What both take, place by place; a number that only a kernel knows has no partner.
+
+        Where `aten::linear` takes its bias, `quantized::linear_dynamic` takes `reduce_range`.
+        """
+        old, new = self.old, self.new
+        is_made = is_kernel(after.kind)
+        if is_kernel(before.kind) == is_made:
+            return before.inputs, after.inputs
+        kernels = new.fixed if is_made else old.fixed
+        places = [
+            (mine, theirs)
+            for mine, theirs in zip(before.inputs, after.inputs, strict=True)
+            if (taken := kernels.get(theirs if is_made else mine)) is None
+            or taken.kind != "prim::Constant"
+            or old.literal(mine) == new.literal(theirs)
+        ]
+        return tuple(mine for mine, _ in places), tuple(theirs for _, theirs in places)
 
     def _served_in_any_order(
         self, befores: list[Node], after: Node
@@ -115,8 +135,9 @@ class _Fixed:
 
     def _pair_alike(self) -> None:
         """Fixed nodes of equal contents that serve paired nodes at other inputs, or nothing."""
-        free = [node for node in self.old.fixed.values() if node.id not in self.ledger.new_of]
-        left = [node for node in self.new.fixed.values() if node.id not in self.ledger.old_of]
+        ledger, old, new = self.ledger, self.old.fixed.values(), self.new.fixed.values()
+        free = [node for node in old if node.id not in ledger.new_of and _is_named(node)]
+        left = [node for node in new if node.id not in ledger.old_of and _is_named(node)]
         if not free or not left:
             return
         serving = [n for n in free if self._serves(self.old, n, self.ledger.new_of)]
@@ -169,6 +190,11 @@ class _Fixed:
         )
 
 
+def _is_named(node: Node) -> bool:
+    """Packed weights are numbered: the first of one run is no more than the first of another."""
+    return not _NUMBERED.search(str(node.attributes.get("name", "")))
+
+
 def _path_of(node: Node) -> str:
     return node.module_path
 
@@ -176,6 +202,8 @@ def _path_of(node: Node) -> str:
 def _no_path(node: Node) -> str:
     return ""
 
+
+_NUMBERED = re.compile(r"_jit_pass_packed_weight_\d+$")
 
 _FROZEN = ("prim::GetAttr", "prim::Constant")
 """Freezing a module makes constants of its attributes."""

@@ -92,15 +92,17 @@ class Folding:
         """The state that shows most with at most so many boxes, if all folded are not more.
 
         Outer modules are unfolded before inner ones. Where there is much to see only the first of
-        several alike modules is unfolded: the others would tell nothing new.
+        several alike modules is unfolded: the others would tell nothing new. Of a model that no
+        stage has touched yet a batch norm is one box.
         """
+        norms = self._scripted_norms() if len(self.reel.scenes) == 1 else frozenset()
         if len(self.reel.places) <= min(FEW_BOXES, max_boxes):
-            return frozenset()
+            return norms
         folds = self.everything()
         opened: set[Hashable] = set()
         for path, region in sorted(self.regions.items(), key=lambda item: len(item[1])):
             is_inside = any(path_of(region[:depth]) in folds for depth in range(1, len(region)))
-            if is_inside or self.signature[region] in opened:
+            if is_inside or path in norms or self.signature[region] in opened:
                 continue
             if self._is_crowd(region, max_boxes - len(self.stands(folds))):
                 continue
@@ -108,6 +110,21 @@ class Folding:
                 folds -= {path}
                 opened.add(self.signature[region])
         return folds
+
+    def _scripted_norms(self) -> Folds:
+        """Batch norms with the branches that they take while they are trained.
+
+        These are wider than all else, and no stage leaves any of them.
+        """
+        scripted = {"aten::batch_norm", "prim::If", "aten::add_"}
+        found = set()
+        for path, region in self.regions.items():
+            places = self.places[region]
+            inside = (nodes.get(p.id, ()) for nodes in self.reel.contents for p in places)
+            kinds = Counter(node.kind for nodes in inside for node in nodes)
+            if kinds["aten::batch_norm"] == 1 and kinds["prim::If"] and kinds.keys() <= scripted:
+                found.add(path)
+        return frozenset(found)
 
     def _is_crowd(self, region: Region, room: int) -> bool:
         """Whether what lies right in the region are more boxes than there is room for."""

@@ -108,6 +108,11 @@ def title_of(node: Node) -> str:
     return printable(name if namespace in ("aten", "prim") else node.kind)
 
 
+def kind_of(node: Node) -> str:
+    """The node's kind in full; of an observer, whose kind is none of torch's, its class."""
+    return title_of(node) if node.is_observer else printable(node.kind)
+
+
 def title_of_match(match: Match) -> str:
     """Old → new where the kind differs, several old ones with "+" between them."""
     new = title_of(match.after[0])

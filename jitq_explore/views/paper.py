@@ -350,4 +350,5 @@ def _labels(plan: Plan, lines: Sequence[Line], faint: frozenset[str]) -> Iterato
         color = _DOMAIN[line.domain][0]
         foot = rect.y + 0.78 * rect.height
         text = _text(line.label, rect.x, foot, SMALL, color, anchor="start", room=rect.width)
-        yield f'<g class="domain {line.domain}">{text}</g>'
+        source = _attribute(line.route[0])
+        yield f'<g class="domain {line.domain}" data-from="{source}">{text}</g>'

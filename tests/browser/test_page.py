@@ -265,6 +265,24 @@ def test_all_of_a_chosen_module_is_in_sight_and_what_the_stage_did_is_told_of_it
     assert all(title.startswith("block1") for title in titles)
 
 
+def test_what_is_new_in_the_details_is_read_from_its_beginning(page):
+    page.tab.locator("button.jitq-card", has_text="insert_quant_dequant").click()
+    details = page.tab.locator(".jitq-details")
+    expect(details.locator(".jitq-changes li").nth(20)).to_be_attached()
+    details.evaluate("box => box.scrollTop = 300")
+    page.tab.locator("button.jitq-card", has_text="quant_finalize").click()
+    expect(page.details).to_have_text("What quant_finalize did")
+    expect(details).to_have_js_property("scrollTop", 0)
+
+
+def test_the_label_of_a_line_is_as_faint_as_where_the_line_comes_from(page):
+    page.tab.locator("button.jitq-card", has_text="quant_finalize").click()
+    page.tab.get_by_label("Show").select_option("0")
+    label = page.tab.locator(".jitq-graph .domain", has_text="quint8").first
+    expect(page.tab.locator(".jitq-graph g.node.jitq-graph-faint").first).to_be_attached()
+    expect(label).not_to_have_class(re.compile("faint"))
+
+
 def test_what_the_browser_scrolls_to_is_where_the_view_goes(page):
     box, pane = page.boxes("output").first, page.tab.locator(".jitq-graph-pane").first
     box.evaluate("box => box.scrollIntoView()")  # as its search does, Ctrl F
@@ -279,6 +297,32 @@ def test_a_table_without_rows_says_why_and_nothing_else(page):
     expect(panel).not_to_contain_text("dB")
     expect(panel.get_by_role("grid")).to_be_hidden()
     expect(panel.get_by_placeholder("filter rows")).to_be_hidden()
+
+
+def test_of_a_drawing_that_is_too_wide_the_boxes_are_seen_first(page):
+    page.tab.set_viewport_size({"width": 720, "height": 1000})
+    page.button("Side by side").click()
+    panes = page.tab.locator(".jitq-graph-pane")
+    expect(panes.nth(1).locator("svg")).to_be_visible()
+    drawn(page.tab.locator(".jitq"))
+    left, top, right, bottom = rect(panes.first)
+    boxes = [rect(box) for box in panes.first.locator("g.node").all()]
+    shown = [box for box in boxes if box[1] < bottom and box[3] > top]
+    assert min(box[0] for box in shown) >= left
+    assert max(box[2] for box in shown) <= right
+
+
+def test_tabs_stay_in_one_line_and_give_up_their_counts_first(page):
+    tabs = page.tab.get_by_role("tab")
+    badge = page.tab.get_by_role("tab", name="Observers 15", exact=True).locator(".jitq-badge")
+    expect(badge).to_be_visible()
+    page.tab.set_viewport_size({"width": 800, "height": 1000})
+    expect(badge).to_be_hidden()
+    assert len({tab.bounding_box()["y"] for tab in tabs.all()}) == 1
+    named = page.tab.get_by_role("tab", name="Observers 15", exact=True)
+    expect(named).to_have_attribute("title", re.compile(": 15$"))
+    page.tab.set_viewport_size({"width": 1400, "height": 1000})
+    expect(badge).to_be_visible()
 
 
 def test_what_is_chosen_outlives_a_reload(page):

@@ -91,6 +91,19 @@ def test_a_kernel_takes_the_ops_it_computes():
     assert kinds(diff.removed) == ["prim::Constant"]
 
 
+def test_what_only_a_kernel_takes_is_no_partner_of_what_the_op_took():
+    """Two runs: `bias` and `reduce_range` stand at one place; packed weights are numbered."""
+    diff = jq.diff(recorded("conv_bn_relu", mode="dynamic"), "insert_quant_dequant", "dce")
+    kernel = next(diff.after.find("quantized::linear_dynamic"))
+    reduced = diff.after.producers[kernel.inputs[2]]
+    assert reduced.kind == "prim::Constant"
+    assert diff.match_after.get(reduced.id) is None
+    static = recorded("conv_bn_relu")["dce"].after.graph()
+    across = jq.diff_graphs(static, diff.after)
+    weight = next(static.find("quantized::conv2d_relu")).inputs[1]
+    assert across.match_before.get(static.producers[weight].id) is None
+
+
 @pytest.mark.parametrize(
     ("lines", "changes"),
     [

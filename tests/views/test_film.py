@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -207,6 +208,15 @@ def test_a_folded_module_is_one_box_with_its_counts():
     assert "+5 of 10 nodes" in said
     assert found.modules_of("m-block1") == ("block1",)
     assert "1 module is folded (10 nodes)" in found.note("insert_observers")
+
+
+def test_a_batch_norm_that_no_stage_has_touched_is_one_box():
+    """With its branches for training it would be wider than all else."""
+    given = replace(recorded("residual"), stages=())
+    folds = {"block1.bn1", "block1.bn2", "block2.bn1", "block2.bn2"}
+    assert film(given).folds == folds
+    assert film(given).plan.width < film(given, frozenset()).plan.width / 2
+    assert not film(recorded("residual")).folds & folds
 
 
 def test_moves_are_pure():

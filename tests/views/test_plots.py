@@ -126,6 +126,16 @@ def test_ranges_come_in_network_order_weights_and_activations_apart():
         assert all(a.get_x() < b.get_x() for a, b in pairwise(marks))
 
 
+def test_what_never_varied_has_a_line_in_place_of_a_bar():
+    run = recorded("transformer_block")  # its norms' parameters are as they were made
+    flat = [o for o in observations(run) if o.reading.minimum == o.reading.maximum]
+    assert flat
+    _, weights = jq.plot_ranges(run).axes
+    paths = [np.round(patch.get_path().vertices, 6).tolist() for patch in weights.patches]
+    for level in {o.reading.minimum[0] for o in flat}:
+        assert any(len(path) >= 2 and path[0][1] == path[1][1] == level for path in paths)
+
+
 def test_the_channels_that_one_scale_kills_are_named():
     (where,) = paths(spoilt(), "weight")
     said = jq.plot_channels(spoilt(), where).said

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from jitq_explore.snapshots.graph import Node
 from jitq_explore.snapshots.lineage import module_of
-from jitq_explore.views import labels
 from jitq_explore.views.answers.life import life_section
 from jitq_explore.views.answers.operation import operation_sections
 from jitq_explore.views.answers.pages import AskError, Book, Page
 from jitq_explore.views.answers.quantization import quantization_sections
 from jitq_explore.views.answers.source_code import source_section
 from jitq_explore.views.answers.why import why_section
+from jitq_explore.views.labels import kind_of
 from jitq_explore.views.printable import printable
 
 
@@ -33,8 +33,7 @@ def _details(book: Book, page: Page, node: Node, gone: bool) -> dict[str, object
     known = (page.snapshot(gone), recording.input)
     state = next(filter(None, (snapshot.by_path.get(module) for snapshot in known)), None)
     return {
-        # An observer goes by its class, as in the graph and the lists.
-        "title": labels.title_of(node) if node.is_observer else printable(node.kind),
+        "title": kind_of(node),
         "status": str(page.status(node, gone)),
         "module": printable(module),
         "moduleClass": printable(state.short_class) if state is not None else "",

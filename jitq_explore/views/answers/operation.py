@@ -154,7 +154,7 @@ def _held_text(held: AttributeState) -> str:
 
 def _fed_by(graph: Graph, value: str, maker: Node | None) -> str:
     if maker is not None:
-        return f"made by {maker.kind}"
+        return f"made by {labels.kind_of(maker)}"
     return "an input of the model" if value in graph.inputs else "an input of the block"
 
 
@@ -175,6 +175,6 @@ def _outputs(page: Page, node: Node, gone: bool) -> Iterator[dict[str, object]]:
 def _users(page: Page, users: Sequence[Node], gone: bool) -> Iterator[dict[str, object]]:
     for user in users[:_MANY]:
         path = f" in {user.module_path}" if user.module_path else ""
-        yield pair_row("taken by", f"{user.kind}{path}", node=page.lead(user, gone))
+        yield pair_row("taken by", f"{labels.kind_of(user)}{path}", node=page.lead(user, gone))
     if len(users) > _MANY:
         yield pair_row("taken by", f"{len(users) - _MANY} more")

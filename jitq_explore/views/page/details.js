@@ -21,7 +21,13 @@ class Details {
   }
 
   showNothing() {
-    this.element.replaceChildren(make("p", { class: "jitq-quiet", text: SELECT_ONE }));
+    this.fill(make("p", { class: "jitq-quiet", text: SELECT_ONE }));
+  }
+
+  /** What is new is read from its beginning. */
+  fill(...parts) {
+    this.element.replaceChildren(...parts);
+    this.element.scrollTop = 0;
   }
 
   /** The selected node {stage, …} is not in the graph of the stage shown. */
@@ -32,7 +38,7 @@ class Details {
       back,
       ".",
     ];
-    this.element.replaceChildren(make("p", { class: "jitq-quiet" }, ...said));
+    this.fill(make("p", { class: "jitq-quiet" }, ...said));
   }
 
   /**
@@ -45,7 +51,7 @@ class Details {
     if (!telling.length && said) {
       const sentence = make("p", { text: `${said[0].toUpperCase()}${said.slice(1)}.` });
       const hint = make("p", { class: "jitq-quiet jitq-hint", text: SELECT_ONE });
-      this.element.replaceChildren(titled(title, "", [sentence, hint], "h3"));
+      this.fill(titled(title, "", [sentence, hint], "h3"));
       return;
     }
     if (!telling.length) {
@@ -67,7 +73,7 @@ class Details {
         make("li", { class: "jitq-quiet", text: `and ${plural(more, "more node", "more nodes")}` }),
       );
     const list = make("ol", { class: "jitq-changes" }, ...lines);
-    this.element.replaceChildren(titled(title, SELECT_ONE, list, "h3"));
+    this.fill(titled(title, SELECT_ONE, list, "h3"));
   }
 
   /**
@@ -76,7 +82,7 @@ class Details {
    */
   show(answer, { node, box, groups, run }) {
     if (answer.error !== undefined) {
-      this.element.replaceChildren(make("div", { class: "jitq-alarm", text: answer.error }));
+      this.fill(make("div", { class: "jitq-alarm", text: answer.error }));
       return;
     }
     this.run = run;
@@ -87,8 +93,7 @@ class Details {
       const form = qconfigForm(run, paths, paths.at(-1), this.on.requantize);
       parts.push(titled("Try another qconfig", "", form));
     }
-    this.element.replaceChildren(...parts);
-    this.element.scrollTop = 0;
+    this.fill(...parts);
   }
 
   head({ title, status, module, moduleClass }, isDrawn) {

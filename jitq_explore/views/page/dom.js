@@ -126,6 +126,13 @@ function plural(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }
 
+/** A count in four characters: "987", "1.2k", "34k". */
+function shortCount(count) {
+  if (count < 1000) return String(count);
+  const thousands = count / 1000;
+  return `${thousands < 9.95 ? thousands.toFixed(1) : Math.round(thousands)}k`;
+}
+
 /** Seconds in words: "12 ms", "1.25 s", "0.3 ms". */
 function duration(seconds) {
   if (seconds >= 1) return `${seconds.toFixed(2)} s`;

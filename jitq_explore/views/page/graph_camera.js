@@ -1,5 +1,7 @@
 // The graph view's camera: pan, zoom, and ways from one place to another.
 
+const ROOM_AROUND = 32; // pixels
+
 // Where the paper lies under the window: a point p of it is seen at (x, y) + scale * p.
 class GraphCamera {
   constructor(draw, settle) {
@@ -7,6 +9,7 @@ class GraphCamera {
     this.settle = settle;
     this.view = { width: 0, height: 0 };
     this.paper = { width: 1, height: 1 };
+    this.boxes = []; // the rectangles of all of them
     Object.assign(this, { x: 0, y: 0, scale: 1, isHome: true });
     Object.assign(this, { frame: 0, flight: 0, timer: 0, isSmooth: true });
   }
@@ -36,9 +39,24 @@ class GraphCamera {
     if (place.scale > whole) {
       place.y = Math.max(place.y, GRAPH_MARGIN);
       if (rects.length && !rects.some((rect) => this.isInside(rect, place))) this.#moveTo(rects[0], place);
+      this.#showBoxes(place);
     }
     if (isGliding) this.glide(place, true);
     else this.set(place, true);
+  }
+
+  // Of a paper that is wider than the window the boxes are seen, if need be at the cost of lines.
+  #showBoxes(place) {
+    const { view, paper } = this;
+    const rest = view.width - place.scale * paper.width;
+    if (rest >= 0) return;
+    const [top, bottom] = [-place.y, view.height - place.y].map((y) => y / place.scale);
+    const seen = this.boxes.filter(({ y, height }) => y < bottom && y + height > top);
+    const around = seen.length ? graphAround(seen) : null;
+    if (!around || place.scale * around.width + 2 * GRAPH_MARGIN > view.width) return;
+    const [middle] = graphMiddle(around);
+    const x = view.width / 2 - place.scale * middle;
+    place.x = graphClamp(x, rest - GRAPH_MARGIN, GRAPH_MARGIN);
   }
 
   #moveTo(rect, place) {
@@ -172,7 +190,7 @@ class GraphCamera {
 
   #wayTo(rect, place = this) {
     const seen = this.toView(rect, place);
-    const room = 32;
+    const room = ROOM_AROUND;
     const along = (place, size, view) => {
       if (size + 2 * room > view) return view / 2 - place - size / 2;
       return Math.max(room - place, 0) + Math.min(view - room - place - size, 0);

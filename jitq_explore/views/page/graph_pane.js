@@ -19,7 +19,7 @@ class GraphPane {
 
   clear() {
     this.drawing = null;
-    Object.assign(this, { svg: null, boxes: new Map(), frames: new Map(), edges: [], about: new Map() });
+    Object.assign(this, { svg: null, boxes: new Map(), frames: new Map(), edges: [], labels: [], about: new Map() });
     Object.assign(this, { rects: null, rows: [] });
   }
 
@@ -55,8 +55,9 @@ class GraphPane {
 
   // Keeps what was prepared, for the next time that the drawing is shown.
   #keep() {
-    const { svg, boxes, frames, edges, about, rects, rows } = this;
-    if (svg) GRAPH_PREPARED.set(this.drawing, { svg, boxes, frames, edges, about, rects, rows });
+    const { svg, boxes, frames, edges, labels, about, rects, rows } = this;
+    const prepared = { svg, boxes, frames, edges, labels, about, rects, rows };
+    if (svg) GRAPH_PREPARED.set(this.drawing, prepared);
   }
 
   #prepare(svg) {
@@ -70,6 +71,8 @@ class GraphPane {
     for (const box of svg.querySelectorAll(".node")) this.#prepareBox(box);
     for (const edge of svg.querySelectorAll(".edge")) this.#prepareEdge(edge);
     for (const frame of svg.querySelectorAll(".cluster")) this.#prepareFrame(frame);
+    // A label is that of all lines from one box.
+    this.labels = [...svg.querySelectorAll(".domain")].map((element) => ({ from: element.dataset.from, element }));
   }
 
   #prepareBox(element) {

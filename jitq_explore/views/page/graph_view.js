@@ -240,6 +240,7 @@ class GraphView {
   #measure() {
     const { index } = this;
     index.measure();
+    this.camera.boxes = [...index.rects.values()];
     this.isMeasured = true;
     this.minimap.fill(this.panes.flatMap((pane) => pane.rows));
     this.#sortHits();
@@ -354,8 +355,6 @@ class GraphView {
 
   #mark() {
     const faint = this.#faint();
-    const isBusy = faint.size > 0;
-    this.body.classList.toggle("jitq-graph-dimmed", isBusy);
     for (const pane of this.panes) {
       for (const [box, element] of pane.boxes) {
         element.classList.toggle("jitq-graph-faint", faint.has(box) && !this.chosen.has(box));
@@ -365,6 +364,9 @@ class GraphView {
         const isNear = this.#isLit(from) || this.#isLit(to);
         element.classList.toggle("jitq-graph-faint", !isNear && (faint.has(from) || faint.has(to)));
         element.classList.toggle("jitq-graph-near", isNear);
+      }
+      for (const { from, element } of pane.labels) {
+        element.classList.toggle("jitq-graph-faint", faint.has(from) && !this.#isLit(from));
       }
     }
     this.#halo();

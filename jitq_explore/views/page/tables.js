@@ -57,8 +57,9 @@ class TableView {
     this.count = make("span", { class: "jitq-quiet", role: "status" });
     // Where there is nothing, why is all there is to say.
     const isEmpty = !this.answer.rows.length;
-    const parts = isEmpty ? [note] : [note, hint, this.isTall && READ_ALL];
-    const said = make("span", { class: "jitq-quiet", text: parts.filter(Boolean).join(" · ") });
+    const parts = (isEmpty ? [note] : [note, hint, this.isTall && READ_ALL]).filter(Boolean);
+    const text = parts.join(note?.endsWith(".") ? " " : " · ");
+    const said = make("span", { class: "jitq-quiet", text });
     const bar = make("div", { class: "jitq-bar" }, this.filter, this.count, ...this.actions, said);
     this.body = make("tbody");
     this.heads = columns.map((column, at) => this.head(column, at));

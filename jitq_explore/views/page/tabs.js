@@ -11,6 +11,8 @@ const TEXT_TABS = [
   { name: "code", title: "Code", hint: "The code before and after the stage" },
 ];
 
+const TIGHTER = ["jitq-tight", "jitq-bare"]; // classes of a list of tabs that has no room
+
 const WIDE = 1375; // pixels from which on there are wider plots
 
 /**
@@ -39,6 +41,10 @@ class Tabs {
       this.panel,
     );
     this.list.addEventListener("keydown", (event) => this.key(event));
+    this.watcher = new ResizeObserver(() => {
+      if (this.list.clientWidth !== this.width) this.fit();
+    });
+    this.watcher.observe(this.list);
     this.name = `jitq-${Math.random().toString(36).slice(2, 10)}`;
     this.panel.id = `${this.name}-panel`;
   }
@@ -56,6 +62,18 @@ class Tabs {
     const hadFocus = this.list.contains(document.activeElement);
     this.list.replaceChildren(...this.tabs.map((tab) => this.tab(tab)));
     if (hadFocus) this.list.querySelector(`[data-tab="${this.open}"]`)?.focus();
+    this.fit();
+  }
+
+  /** In one line where that can be: with less space around the titles, then without the counts. */
+  fit() {
+    this.width = this.list.clientWidth;
+    this.list.classList.remove(...TIGHTER);
+    for (const tighter of TIGHTER) {
+      const tops = [...this.list.children].map(({ offsetTop }) => offsetTop);
+      if (Math.max(...tops) === Math.min(...tops)) return;
+      this.list.classList.add(tighter);
+    }
   }
 
   tab({ name, title, hint, count }) {
@@ -67,12 +85,20 @@ class Tabs {
       "aria-selected": "false",
       "data-tab": name,
       tabindex: "-1",
-      title: hint || null,
     });
-    button.append(
-      make("span", { class: "jitq-badge", text: String(count ?? "") }),
-    );
+    button.append(make("span", { class: "jitq-badge" }));
+    this.count(button, count, hint);
     return button;
+  }
+
+  /** How many rows, or a sign: short in the tab, in full to whoever hears it or points at it. */
+  count(button, count, hint = button.hint) {
+    const whole = count === undefined || count === null ? "" : count.toLocaleString("en");
+    const [title, badge] = button.childNodes;
+    badge.textContent = typeof count === "number" ? shortCount(count) : whole;
+    button.setAttribute("aria-label", [title.textContent, whole].filter(Boolean).join(" "));
+    button.hint = hint;
+    button.title = [hint, whole].filter(Boolean).join(": ");
   }
 
   key(event) {
@@ -120,10 +146,12 @@ class Tabs {
   showMessageCount(name) {
     const stage = this.run.stages.find((one) => one.name === name);
     const count = stage?.messages.length ?? 0;
-    const badge = this.list.querySelector('[data-tab="messages"] .jitq-badge');
-    badge.textContent = stage?.error ? FAILED : String(count);
-    const inside = this.list.querySelector('[data-tab="steps"] .jitq-badge');
-    if (inside) inside.textContent = String(sumOf(stage?.steps ?? []));
+    const [messages, inside] = ["messages", "steps"].map((tab) =>
+      this.list.querySelector(`[data-tab="${tab}"]`),
+    );
+    this.count(messages, stage?.error ? FAILED : count);
+    if (inside) this.count(inside, sumOf(stage?.steps ?? []));
+    this.fit();
   }
 
   async view(tab, stage) {
@@ -211,6 +239,7 @@ class Tabs {
   }
 
   destroy() {
+    this.watcher.disconnect();
     this.forget();
   }
 }

@@ -181,6 +181,17 @@ def _draw(axes: Axes, bars: Sequence[_Bar], color: str, slot: float) -> None:
         edgecolor="none",
         linewidth=0,
     )
+    # What never varied has no height.
+    strokes(
+        axes,
+        [
+            (bar.slot - thick / 2, bar.slot + thick / 2, bar.low, bar.low)
+            for bar in bars
+            if bar.low == bar.high
+        ],
+        edgecolor=color,
+        linewidth=2.5,
+    )
     strokes(
         axes,
         [
