@@ -162,6 +162,16 @@ def test_a_mark_selects_its_node_and_a_node_its_mark(page):
     expect(page.tab.locator(".jitq-spot.jitq-here").first).to_be_attached()
 
 
+def test_every_line_of_what_became_one_node_has_its_sign(page):
+    page.tab.locator("button.jitq-card", has_text="fold_conv_bn").click()
+    page.tab.get_by_role("tab", name="IR").click()
+    folded = page.tab.locator(".jitq-line-removed", has_text="batch_norm(").first
+    expect(folded).to_contain_text("aten::conv2d(")
+    assert folded.locator(".jitq-sign").inner_text().split("\n") == ["−", "−"]
+    sign, code = (rect(folded.locator(part)) for part in (".jitq-sign", "code"))
+    assert (sign[1], sign[3]) == pytest.approx((code[1], code[3]), abs=2)
+
+
 def test_modules_fold_and_unfold(page):
     drawn(page.tab.locator(".jitq"))
     count = page.boxes().count()
@@ -192,6 +202,11 @@ def test_before_and_after_stand_side_by_side(page):
     page.button("Side by side").click()
     expect(drawings).to_have_count(2)
     expect(page.boxes("input").first).to_be_in_viewport(ratio=0.9)
+    # Of a drawing that is wider than its pane, the boxes that are seen first are whole.
+    pane = rect(page.tab.locator(".jitq-graph-pane").first)
+    above = [box for box in map(rect, page.boxes().all()) if box[0] < pane[2] and box[1] < pane[3]]
+    assert min(box[0] for box in above) >= pane[0]
+    assert max(box[2] for box in above) <= pane[2]
     # What was selected in one keeps its place in both, also where modules fold in the same moment.
     page.button("Union").click()
     pane = page.tab.locator(".jitq-graph-pane").first

@@ -440,6 +440,14 @@ def test_what_was_fused_stands_line_by_line():
     assert ["aten::conv2d" in old[0], "aten::relu" in old[1]] == [True, True]
 
 
+def test_what_took_in_its_neighbour_is_compared_with_itself():
+    lines = ask(answers(RUNS[0]), "text", stage="fold_conv_bn", what="ir")["lines"]
+    folded = next(li for li in lines if li["status"] == "changed" and "conv2d" in str(li["after"]))
+    marks = [text for text, is_marked in folded["before"] if is_marked]
+    assert ["aten::batch_norm" in mark for mark in marks] == [True]
+    assert not any(is_marked for _, is_marked in folded["after"])
+
+
 def code_lines(about: Answers, stage: str) -> Any:
     return ask(about, "text", stage=stage, what="code")["lines"]
 

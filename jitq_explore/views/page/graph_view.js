@@ -95,7 +95,7 @@ class GraphView {
   setErrors(found) {
     this.#takeErrors(found);
     // What is not in the page is coloured when it is measured.
-    if (this.isMeasured) this.losses.colour(this.index);
+    if (this.isMeasured) this.#colour();
   }
 
   fit() {
@@ -238,10 +238,19 @@ class GraphView {
   #measure() {
     const { index } = this;
     index.measure();
+    this.camera.boxes = [...index.rects.values()];
     this.isMeasured = true;
-    this.minimap.fill(this.panes.flatMap((pane) => pane.rows));
     this.#sortHits();
-    this.losses.colour(this.index);
+    this.#colour();
+  }
+
+  // What is lost, on the map too; it has what differs otherwise.
+  #colour() {
+    const { losses, panes } = this;
+    losses.colour(this.index);
+    const rows = panes.flatMap((pane) => pane.rows);
+    const plain = rows.map(({ rect }) => ({ rect, status: "same" }));
+    this.minimap.fill(losses.found ? [...plain, ...losses.coloured] : rows);
   }
 
   // The first drawing of a fold state: what was held keeps its place, if anything was.
