@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from browser.lab import CHROMIUM, CHROMIUM_FLAGS, drawn
@@ -27,7 +29,7 @@ class Opened:
     """A page, and all that it did besides being looked at."""
 
     def __init__(self, tab: Tab, file: Path) -> None:
-        self.tab = tab
+        self.tab, self.file = tab, file
         self.said: list[str] = []
         tab.on("request", lambda request: self._note_request(request.url, file.as_uri()))
         tab.on("dialog", lambda dialog: self.said.append(f"said {dialog.message}"))
@@ -192,8 +194,11 @@ def test_a_fold_state_that_the_file_lacks_is_said_to_be_missing(page):
 
 def test_what_is_searched_for_is_found(page):
     page.tab.get_by_label("Search nodes").fill("conv2d")
-    expect(page.tab.locator(".jitq-hits")).to_contain_text(re.compile(r"\d"))
+    hits = page.tab.locator(".jitq-hits")
+    expect(hits).to_have_text(re.compile(r"\d found"))
+    found = hits.text_content().removesuffix(" found")
     page.tab.keyboard.press("Enter")
+    expect(hits).to_have_text(f"1 of {found}")
     expect(page.details).to_contain_text("conv2d")
 
 
@@ -257,6 +262,29 @@ def test_what_is_chosen_outlives_a_reload(page):
     expect(page.stage).to_contain_text("quant_finalize")
     page.tab.reload()
     expect(page.stage).to_contain_text("quant_finalize")
+
+
+def test_an_address_that_makes_no_sense_is_taken_as_far_as_it_does(page):
+    state = {"stage": "dce", "query": 5, "node": "n3", "folds": "x", "reach": "a", "side": None}
+    page.tab.goto("about:blank")
+    page.tab.goto(f"{page.file.as_uri()}#{quote(json.dumps(state))}")
+    expect(page.stage).to_contain_text("dce")
+    expect(page.boxes().first).to_be_visible()
+    expect(page.details).to_contain_text("What dce did")
+
+
+def test_what_a_stage_did_is_one_stop_of_the_tab_key(page):
+    page.tab.locator("button.jitq-card", has_text="insert_quant_dequant").click()
+    jumps = page.tab.locator(".jitq-changes button")
+    expect(page.details).to_contain_text("insert_quant_dequant")
+    jumps.first.focus()
+    page.tab.keyboard.press("ArrowDown")
+    expect(jumps.nth(1)).to_be_focused()
+    page.tab.keyboard.press("Shift+ArrowRight")  # moves the graph, where that has the focus
+    expect(page.stage).to_contain_text("insert_quant_dequant")
+    page.tab.keyboard.press("Tab")
+    expect(page.tab.get_by_role("tab", selected=True)).to_be_focused()
+    expect(jumps.locator("xpath=self::*[@tabindex=0]")).to_have_count(1)
 
 
 def rect(found: Locator) -> tuple[float, float, float, float]:

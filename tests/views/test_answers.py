@@ -377,6 +377,9 @@ def test_what_is_not_there_is_said_once():
     found = ask(answers(RUNS[0]), "table", name="findings")
     assert not found["rows"]
     assert found["note"] == "Nothing was found."
+    run = recorded(*RUNS[0])
+    begun = ask(Answers.of(replace(run, stages=run.stages[:2])), "table", name="findings")
+    assert begun["note"] == f"Nothing was found. {len(run) - 2} stages still to come."
 
 
 def test_an_observer_without_data_is_bad():

@@ -65,6 +65,9 @@ class Details {
         make("li", { class: "jitq-quiet", text: `and ${plural(more, "more node", "more nodes")}` }),
       );
     const list = make("ol", { class: "jitq-changes" }, ...lines);
+    // One stop of the Tab key for all of them: there can be hundreds.
+    [...list.querySelectorAll("button")].slice(1).forEach((jump) => (jump.tabIndex = -1));
+    moveFocusWithin(list, "button");
     this.element.replaceChildren(titled(title, SELECT_ONE, list, "h3"));
   }
 
