@@ -332,6 +332,19 @@ def test_the_map_lies_over_nothing_and_fit_leads_back(page):
     assert scale.text_content() == before
 
 
+def test_a_small_drawing_that_takes_the_place_of_a_large_one_can_be_read(page):
+    page.button("Unfold all").click()
+    page.button("Fit").click()
+    drawn(page.tab.locator(".jitq"))
+    pane = rect(page.tab.locator(".jitq-graph-pane").first)
+    tall = rect(page.boxes("input").first)
+    page.button("Fold all").click()
+    drawn(page.tab.locator(".jitq"))
+    here = rect(page.boxes("input").first)
+    assert here[2] - here[0] > 1.2 * (tall[2] - tall[0])
+    assert rect(page.boxes("output").last)[3] <= pane[3]
+
+
 def test_captions_are_as_wide_as_their_room(page):
     """Whatever the font: what is drawn was laid out with the widths of one of them."""
     for caption in page.tab.locator(".jitq-graph-caption").all():

@@ -8,7 +8,7 @@ const IS_SOUND = {
   node: (node) => node === null || (isText(node?.stage) && isText(node?.id)),
   folds: (folds) => folds === null || (Array.isArray(folds) && folds.every(isText)),
   side: (side) => ["union", "both"].includes(side),
-  reach: (reach) => reach === null || (Number.isInteger(reach) && reach >= 0),
+  reach: (reach) => [null, 0, 1, 2].includes(reach),
   query: isText,
   module: isText,
   tab: isText,

@@ -258,7 +258,8 @@ class GraphView {
     const rect = held && this.index.rectOf(held);
     // Where two drawings take the place of one, the middle of the window is elsewhere.
     const aside = held ? (this.camera.view.width - held.width) / 2 : 0;
-    if (rect) this.camera.hold([rect.x, rect.y], [held.at[0] + aside, held.at[1]]);
+    // In a window that showed a larger drawing, a small one would stand in a corner, not to be read.
+    if (rect && !this.camera.isTooFar) this.camera.hold([rect.x, rect.y], [held.at[0] + aside, held.at[1]]);
     else this.camera.home(this.#changes());
     if (centre) this.#show(centre);
   }
