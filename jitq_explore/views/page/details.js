@@ -17,6 +17,7 @@ class Details {
       "aria-label": "Details of the node",
       tabindex: "0",
     });
+    moveFocusWithin(this.element, ".jitq-changes button");
     this.showNothing();
   }
 
@@ -64,10 +65,9 @@ class Details {
       lines.push(
         make("li", { class: "jitq-quiet", text: `and ${plural(more, "more node", "more nodes")}` }),
       );
-    const list = make("ol", { class: "jitq-changes" }, ...lines);
     // One stop of the Tab key for all of them: there can be hundreds.
-    [...list.querySelectorAll("button")].slice(1).forEach((jump) => (jump.tabIndex = -1));
-    moveFocusWithin(list, "button");
+    for (const line of lines.slice(1)) line.querySelector("button")?.setAttribute("tabindex", "-1");
+    const list = make("ol", { class: "jitq-changes" }, ...lines);
     this.element.replaceChildren(titled(title, SELECT_ONE, list, "h3"));
   }
 

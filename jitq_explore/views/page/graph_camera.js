@@ -7,7 +7,6 @@ class GraphCamera {
     this.settle = settle;
     this.view = { width: 0, height: 0 };
     this.paper = { width: 1, height: 1 };
-    this.boxes = []; // where they are on the paper
     Object.assign(this, { x: 0, y: 0, scale: 1, isHome: true });
     Object.assign(this, { frame: 0, flight: 0, timer: 0, isSmooth: true });
   }
@@ -42,7 +41,6 @@ class GraphCamera {
     if (place.scale > whole) {
       place.y = Math.max(place.y, GRAPH_MARGIN);
       if (rects.length && !rects.some((rect) => this.isInside(rect, place))) this.#moveTo(rects[0], place);
-      else this.#moveAside(place);
     }
     if (isGliding) this.glide(place, true);
     else this.set(place, true);
@@ -55,18 +53,6 @@ class GraphCamera {
     const [x] = graphMiddle(rect);
     const isAside = !this.isInside({ ...rect, y: (view.height / 2 - place.y) / place.scale, height: 0 }, place);
     if (isAside) place.x = view.width / 2 - place.scale * x;
-  }
-
-  // Of a drawing that is wider than the window, as far as it takes to have the boxes whole that are
-  // seen first, if there is room for all of them.
-  #moveAside(place) {
-    const { view, paper } = this;
-    if (place.scale * paper.width <= view.width - 2 * GRAPH_MARGIN) return;
-    const seen = this.boxes.map((rect) => this.toView(rect, place)).filter(({ y }) => y < view.height);
-    if (!seen.length) return;
-    const around = graphAround(seen);
-    const [left, right] = [GRAPH_MARGIN - around.x, view.width - GRAPH_MARGIN - around.x - around.width];
-    if (left <= right) place.x += graphClamp(0, left, right);
   }
 
   // All of the paper, however small; a second time, what can be read again.

@@ -238,16 +238,18 @@ class GraphView {
   #measure() {
     const { index } = this;
     index.measure();
-    this.camera.boxes = [...index.rects.values()];
     this.isMeasured = true;
+    this.minimap.fill(this.panes.flatMap((pane) => pane.rows));
     this.#sortHits();
     this.#colour();
   }
 
   // What is lost, on the map too; it has what differs otherwise.
   #colour() {
-    const { losses, panes } = this;
+    const { losses, panes, hasLosses } = this;
     losses.colour(this.index);
+    this.hasLosses = losses.found !== null;
+    if (!this.hasLosses && !hasLosses) return;
     const rows = panes.flatMap((pane) => pane.rows);
     const plain = rows.map(({ rect }) => ({ rect, status: "same" }));
     this.minimap.fill(losses.found ? [...plain, ...losses.coloured] : rows);
