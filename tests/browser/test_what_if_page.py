@@ -151,7 +151,9 @@ def test_losses_are_on_the_map_and_their_numbers_lie_over_no_button(tab):
     assert buttons
     for box in (number.bounding_box() for number in numbers.all()):
         for button in buttons:
-            aside = box["x"] > button["x"] + button["width"] or box["x"] + box["width"] < button["x"]
+            aside = (
+                box["x"] > button["x"] + button["width"] or box["x"] + box["width"] < button["x"]
+            )
             below = box["y"] > button["y"] + button["height"]
             assert aside or below or box["y"] + box["height"] < button["y"]
     errors.click()

@@ -17,7 +17,7 @@ class GraphView {
     Object.assign(this, { hovered: null, muted: null, awaited: null });
     // The step that led to the current box; what keeps its place in the next fold state; how the
     // next drawing is to be placed; whether this one was measured.
-    Object.assign(this, { trail: null, anchor: null, fresh: null, isMeasured: false });
+    Object.assign(this, { trail: null, anchor: null, fresh: null, isMeasured: false, hasLosses: false });
     this.#build();
     this.watcher = new ResizeObserver(() => this.#resize());
     this.watcher.observe(this.panes[0].element);
