@@ -115,7 +115,7 @@ class Stage:
         old = self.before.wiring.folded
         gone = sum(node.id in old for node in self.scene.diff.removed)
         hidden = [n for n in self.scene.graph.nodes if n.id in self.scene.wiring.folded]
-        statuses = Counter(map(self.status_of, hidden))
+        statuses = Counter(map(self.scene.own_status_of, hidden))
         return Tally(
             statuses[Status.ADDED],
             gone,

@@ -75,16 +75,21 @@ class Scene:
         """Name of a value that a quantize makes -> its element type, where that is told."""
         return dtypes_of(self.graph)
 
-    def status_of(self, node: Node) -> Status:
-        """That of a node of the graph, as it is drawn: a changed operand changes its user."""
+    def own_status_of(self, node: Node) -> Status:
+        """That of a node of the graph, as it is counted."""
         if self.diff is None:
             return Status.SAME
         match = self.diff.match_after.get(node.id)
         if match is None:
             return Status.ADDED
-        if match.changes or not self.changed_operands.isdisjoint(node.inputs):
+        return Status.CHANGED if match.changes else Status.SAME
+
+    def status_of(self, node: Node) -> Status:
+        """That of a node of the graph, as it is drawn: a changed operand changes its user."""
+        own = self.own_status_of(node)
+        if own is Status.SAME and not self.changed_operands.isdisjoint(node.inputs):
             return Status.CHANGED
-        return Status.SAME
+        return own
 
     def status_to_come(self, old: Node) -> Status:
         """What the stage makes of a node of the graph before it."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from browser.lab import CHROMIUM, CHROMIUM_FLAGS, drawn
@@ -27,7 +29,7 @@ class Opened:
     """A page, and all that it did besides being looked at."""
 
     def __init__(self, tab: Tab, file: Path) -> None:
-        self.tab = tab
+        self.tab, self.file = tab, file
         self.said: list[str] = []
         tab.on("request", lambda request: self._note_request(request.url, file.as_uri()))
         tab.on("dialog", lambda dialog: self.said.append(f"said {dialog.message}"))
@@ -182,6 +184,16 @@ def test_a_mark_selects_its_node_and_a_node_its_mark(page):
     expect(page.tab.locator(".jitq-spot.jitq-here").first).to_be_attached()
 
 
+def test_every_line_of_what_became_one_node_has_its_sign(page):
+    page.tab.locator("button.jitq-card", has_text="fold_conv_bn").click()
+    page.tab.get_by_role("tab", name="IR").click()
+    folded = page.tab.locator(".jitq-line-removed", has_text="batch_norm(").first
+    expect(folded).to_contain_text("aten::conv2d(")
+    assert folded.locator(".jitq-sign").inner_text().split("\n") == ["−", "−"]
+    sign, code = (rect(folded.locator(part)) for part in (".jitq-sign", "code"))
+    assert (sign[1], sign[3]) == pytest.approx((code[1], code[3]), abs=2)
+
+
 def test_modules_fold_and_unfold(page):
     drawn(page.tab.locator(".jitq"))
     count = page.boxes().count()
@@ -202,8 +214,11 @@ def test_a_fold_state_that_the_file_lacks_is_said_to_be_missing(page):
 
 def test_what_is_searched_for_is_found(page):
     page.tab.get_by_label("Search nodes").fill("conv2d")
-    expect(page.tab.locator(".jitq-hits")).to_contain_text(re.compile(r"\d"))
+    hits = page.tab.locator(".jitq-hits")
+    expect(hits).to_have_text(re.compile(r"\d found"))
+    found = hits.text_content().removesuffix(" found")
     page.tab.keyboard.press("Enter")
+    expect(hits).to_have_text(f"1 of {found}")
     expect(page.details).to_contain_text("conv2d")
 
 
@@ -332,6 +347,29 @@ def test_what_is_chosen_outlives_a_reload(page):
     expect(page.stage).to_contain_text("quant_finalize")
 
 
+def test_an_address_that_makes_no_sense_is_taken_as_far_as_it_does(page):
+    state = {"stage": "dce", "query": 5, "node": "n3", "folds": "x", "reach": "a", "side": None}
+    page.tab.goto("about:blank")
+    page.tab.goto(f"{page.file.as_uri()}#{quote(json.dumps(state))}")
+    expect(page.stage).to_contain_text("dce")
+    expect(page.boxes().first).to_be_visible()
+    expect(page.details).to_contain_text("What dce did")
+
+
+def test_what_a_stage_did_is_one_stop_of_the_tab_key(page):
+    page.tab.locator("button.jitq-card", has_text="insert_quant_dequant").click()
+    jumps = page.tab.locator(".jitq-changes button")
+    expect(page.details).to_contain_text("insert_quant_dequant")
+    jumps.first.focus()
+    page.tab.keyboard.press("ArrowDown")
+    expect(jumps.nth(1)).to_be_focused()
+    page.tab.keyboard.press("Shift+ArrowRight")  # moves the graph, where that has the focus
+    expect(page.stage).to_contain_text("insert_quant_dequant")
+    page.tab.keyboard.press("Tab")
+    expect(page.tab.get_by_role("tab", selected=True)).to_be_focused()
+    expect(jumps.locator("xpath=self::*[@tabindex=0]")).to_have_count(1)
+
+
 def rect(found: Locator) -> tuple[float, float, float, float]:
     box = found.bounding_box()
     return box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
@@ -375,6 +413,19 @@ def test_the_map_lies_over_nothing_and_fit_leads_back(page):
     page.button("Fit").click()
     drawn(page.tab.locator(".jitq"))
     assert scale.text_content() == before
+
+
+def test_a_small_drawing_that_takes_the_place_of_a_large_one_can_be_read(page):
+    page.button("Unfold all").click()
+    page.button("Fit").click()
+    drawn(page.tab.locator(".jitq"))
+    pane = rect(page.tab.locator(".jitq-graph-pane").first)
+    tall = rect(page.boxes("input").first)
+    page.button("Fold all").click()
+    drawn(page.tab.locator(".jitq"))
+    here = rect(page.boxes("input").first)
+    assert here[2] - here[0] > 1.2 * (tall[2] - tall[0])
+    assert rect(page.boxes("output").last)[3] <= pane[3]
 
 
 def test_captions_are_as_wide_as_their_room(page):

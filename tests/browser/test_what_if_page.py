@@ -171,6 +171,28 @@ def test_stages_tools_tabs_and_legend_stand_in_a_line_each(tab):
     expect(frame).not_to_have_class(re.compile("jitq-table-more"))
 
 
+def test_losses_are_on_the_map_and_their_numbers_lie_over_no_button(tab):
+    errors = tab.get_by_role("button", name="Errors")
+    if errors.get_attribute("aria-pressed") == "false":
+        errors.click()
+    numbers = tab.locator(".jitq-graph-badge")
+    expect(numbers.first).to_be_visible()
+    # A box can have several rows, and only one colour.
+    lost = tab.locator('.jitq-graph-minimap [class*="jitq-graph-loss-"]')
+    assert lost.count() == numbers.count()
+    buttons = [button.bounding_box() for button in tab.locator(".jitq-graph-control").all()]
+    assert buttons
+    for box in (number.bounding_box() for number in numbers.all()):
+        for button in buttons:
+            aside = (
+                box["x"] > button["x"] + button["width"] or box["x"] + box["width"] < button["x"]
+            )
+            below = box["y"] > button["y"] + button["height"]
+            assert aside or below or box["y"] + box["height"] < button["y"]
+    errors.click()
+    expect(lost).to_have_count(0)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_and_panel_are_accessible(tab, scheme):
     tab.emulate_media(color_scheme=scheme)

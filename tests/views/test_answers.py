@@ -401,6 +401,9 @@ def test_what_is_not_there_is_said_once():
     found = ask(answers(RUNS[0]), "table", name="findings")
     assert not found["rows"]
     assert found["note"] == "Nothing was found."
+    run = recorded(*RUNS[0])
+    begun = ask(Answers.of(replace(run, stages=run.stages[:2])), "table", name="findings")
+    assert begun["note"] == f"Nothing was found. {len(run) - 2} stages still to come."
 
 
 def test_an_observer_without_data_is_bad():
@@ -462,6 +465,14 @@ def test_what_was_fused_stands_line_by_line():
     fused = next(li for li in lines if "conv2d_relu" in str(li["after"]))
     old = "".join(text for text, _ in fused["before"]).splitlines()
     assert ["aten::conv2d" in old[0], "aten::relu" in old[1]] == [True, True]
+
+
+def test_what_took_in_its_neighbour_is_compared_with_itself():
+    lines = ask(answers(RUNS[0]), "text", stage="fold_conv_bn", what="ir")["lines"]
+    folded = next(li for li in lines if li["status"] == "changed" and "conv2d" in str(li["after"]))
+    marks = [text for text, is_marked in folded["before"] if is_marked]
+    assert ["aten::batch_norm" in mark for mark in marks] == [True]
+    assert not any(is_marked for _, is_marked in folded["after"])
 
 
 def code_lines(about: Answers, stage: str) -> Any:

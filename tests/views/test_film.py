@@ -198,6 +198,24 @@ def test_an_unknown_stage_is_told_the_stages(three_stages):
         three_stages.svg("nope")
 
 
+def test_what_has_no_box_counts_as_in_the_difference():
+    """A list of a number that changed is drawn as changed where it is used, and is the same."""
+
+    def conv(stride: int) -> Graph:
+        built = Builder("x")
+        built.constant(stride, out="one")
+        built.node("prim::ListConstruct", "one", "one", out="stride")
+        built.node("aten::conv2d", "x", "stride", out="y")
+        return built.graph("y")
+
+    told = {"n0": (("attributes", "1", "2"),)}
+    pairs = {f"n{k}": f"n{k}" for k in range(3)}
+    scenes = [Scene("s0", conv(1)), Scene("s1", conv(2), pair(conv(1), conv(2), pairs, told))]
+    found = film_of(Reel.of_scenes(scenes))
+    assert "2 nodes have no box (~1)" in found.note("s1")
+    assert 'class="node changed' in found.svg("s1")
+
+
 # Folding ------------------------------------------------------------------------------------------
 
 

@@ -274,6 +274,14 @@ def test_a_block_of_a_container_is_named_though_its_last_value_belongs_to_that()
     assert named == ["(model)", *(f"layers.{k}" for k in range(19)), "layers.19", "layers", "head"]
 
 
+def test_few_bars_are_no_slabs():
+    (axes,) = jq.plot_ranges(recorded("mlp", mode="dynamic"), width=1200).axes
+    bars = axes.patches[0].get_path().to_polygons()
+    left, right = axes.get_xlim()
+    assert len(bars) > 1
+    assert all(np.ptp(bar[:, 0]) <= 0.1 * (right - left) for bar in bars)
+
+
 def test_clipping_is_drawn_where_torch_clips():
     """Not at quant_max: with reduce_range half of the integers lie beyond what was observed."""
     recording = session("residual", qconfig=get_default_qconfig("fbgemm")).run("calibrate")

@@ -29,6 +29,7 @@ def why(recording: jq.Recording, stage: str, kind: str) -> dict[str, str]:
     [
         ("transformer_block", "dce", "aten::softmax", "because", "no rule"),
         ("transformer_block", "dce", "quantized::linear", "is quantized", "aten::linear"),
+        ("residual", "insert_observers", "aten::conv2d", "is float", "result is observed"),
         ("transformer_block", "insert_observers", "jitq::observe", "because", "take the value"),
         ("functional", "dce", "aten::relu", "because", "was not fused"),
         ("loop", "dce", "aten::linear", "remedy", "Unroll the loop"),

@@ -107,6 +107,15 @@ def _of_tracks(recording: Recording) -> Sequence[Whereabouts]:
     return of_values(recording, calibration_table(recording)["observer"])
 
 
+def _found(recording: Recording) -> str:
+    """How many findings; of a run without any, whether it can still have some."""
+    findings = diagnose(recording)
+    if findings or recording.error is not None:
+        return findings.summary()
+    count = max(len(recording.planned) - len(recording), 0)
+    return f"{plural(count, 'stage')} still to come." if count else ""
+
+
 _recommended = once(recommendations)
 
 
@@ -172,7 +181,7 @@ TABLES: tuple[TableKind, ...] = (
         key=("rule", "module", "finding"),
         bad={"severity": lambda value: value != INFO},
         wide=("finding", "remedy", "why", "evidence"),
-        note=lambda recording: diagnose(recording).summary() if diagnose(recording) else "",
+        note=_found,
     ),
     TableKind(
         name="lineage",

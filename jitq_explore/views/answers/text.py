@@ -75,13 +75,18 @@ class _Listing:
         return self.changed(match, line, node)
 
     def changed(self, match: Match, line: str, node: Node) -> dict[str, object]:
-        """Old and new; several old nodes, one behind the other."""
-        olds = [self.old_lines[old.id] for old in match.before]
-        if match.after[0].id != node.id or len(olds) > 1:
-            before = [word for old in olds for word in _whole(old, is_last=old is olds[-1])]
-            after = _whole(line)
-        else:
-            before, after = marked(olds[0], line, self.renamed)
+        """Old and new; several old nodes, a line each.
+
+        Of these the one of the same kind is compared word by word, the others are new to it.
+        """
+        lines = [_whole(self.old_lines[old.id]) for old in match.before]
+        after = _whole(line)
+        alike = [at for at, old in enumerate(match.before) if old.kind == node.kind]
+        if match.after[0].id == node.id and (len(lines) == 1 or len(alike) == 1):
+            at = alike[0] if alike else 0
+            lines[at], after = marked(self.old_lines[match.before[at].id], line, self.renamed)
+        ends: list[Words] = [[["\n", False]]] * (len(lines) - 1) + [[]]
+        before = [word for words, end in zip(lines, ends, strict=True) for word in words + end]
         found = text_line("changed", node=node)
         return {**found, "before": before, "after": after}
 
@@ -112,11 +117,10 @@ class _Listing:
         return found
 
 
-def _whole(line: str, is_last: bool = True) -> Words:
+def _whole(line: str) -> Words:
     """A line that is marked as a whole, but for its indent."""
     text = line.lstrip()
-    end = "" if is_last else "\n"
-    return [[line[: len(line) - len(text)], False], [printable(text) + end, True]]
+    return [[line[: len(line) - len(text)], False], [printable(text), True]]
 
 
 def _renamed(diff: GraphDiff) -> dict[str, str]:

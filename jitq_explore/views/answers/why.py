@@ -14,7 +14,7 @@ from jitq_explore.views.answers.whereabouts import of_findings
 _NOTHING_TO_SAY = frozenset({"fixed", "moves"})
 
 _VERDICTS = {
-    "float": "stays float",
+    "float": "is float",
     "quantized": "is quantized",
     "as it is": "runs on quantized values",
     "quantization": "converts",

@@ -1,9 +1,25 @@
 // The end of the page's module: everything is defined, the document is there.
 
+const isText = (value) => typeof value === "string";
+
+/** What each part of a state can be: an address may be cut short, or of another version's page. */
+const IS_SOUND = {
+  stage: isText,
+  node: (node) => node === null || (isText(node?.stage) && isText(node?.id)),
+  folds: (folds) => folds === null || (Array.isArray(folds) && folds.every(isText)),
+  side: (side) => ["union", "both"].includes(side),
+  reach: (reach) => [null, 0, 1, 2].includes(reach),
+  query: isText,
+  module: isText,
+  tab: isText,
+  errors: (errors) => typeof errors === "boolean",
+};
+
 /** What was chosen is kept in the address, so that a reload, or whoever gets the link, sees it. */
 function stateInAddress() {
   try {
-    return JSON.parse(decodeURIComponent(location.hash.slice(1)));
+    const said = Object.entries(JSON.parse(decodeURIComponent(location.hash.slice(1))));
+    return Object.fromEntries(said.filter(([name, value]) => IS_SOUND[name]?.(value)));
   } catch {
     return {};
   }

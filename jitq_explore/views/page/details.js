@@ -17,6 +17,7 @@ class Details {
       "aria-label": "Details of the node",
       tabindex: "0",
     });
+    moveFocusWithin(this.element, ".jitq-changes button");
     this.showNothing();
   }
 
@@ -72,6 +73,8 @@ class Details {
       lines.push(
         make("li", { class: "jitq-quiet", text: `and ${plural(more, "more node", "more nodes")}` }),
       );
+    // One stop of the Tab key for all of them: there can be hundreds.
+    for (const line of lines.slice(1)) line.querySelector("button")?.setAttribute("tabindex", "-1");
     const list = make("ol", { class: "jitq-changes" }, ...lines);
     this.fill(titled(title, SELECT_ONE, list, "h3"));
   }

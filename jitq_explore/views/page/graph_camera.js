@@ -30,6 +30,11 @@ class GraphCamera {
     return this.#whole(view) >= GRAPH_LEGIBLE;
   }
 
+  // Whether all of the paper could be seen from nearer, where it cannot be read.
+  get isTooFar() {
+    return this.scale < GRAPH_LEGIBLE && this.scale < this.#whole();
+  }
+
   // All of the paper; where that is not legible, its upper part in a scale that is. If none of the
   // rectangles is to be seen there, the part around the first of them.
   home(rects = [], isGliding = false) {

@@ -23,11 +23,11 @@ function graphDecibels(value) {
   return typeof value === "number" ? value : value === "∞" ? Infinity : -Infinity;
 }
 
-// A number on the upper right corner of a box.
+// A number on the upper right corner of a box; right of it captions of frames may stand.
 function graphBadge(right, top, words) {
   const width = 8 + 6.2 * words.length;
   const badge = graphShape("g", { class: "jitq-graph-badge" });
-  const [left, middle] = [right + 12 - width, top - 4];
+  const [left, middle] = [right + 3 - width, top - 4];
   const text = graphShape("text", { x: left + width / 2, y: middle + 3.5, "font-size": 10.5, "text-anchor": "middle" });
   text.textContent = words;
   badge.append(graphShape("rect", { x: left, y: middle - 7, width, height: 14, rx: 7 }), text);
@@ -59,7 +59,7 @@ class GraphLosses {
   }
 
   colour(index) {
-    for (const element of this.coloured) element.classList.remove(...GRAPH_LOSS_CLASSES);
+    for (const { element } of this.coloured) element.classList.remove(...GRAPH_LOSS_CLASSES);
     for (const badge of this.badges) badge.remove();
     this.coloured = [];
     this.badges = [];
@@ -79,11 +79,11 @@ class GraphLosses {
     if (!worst) return;
     const value = graphDecibels(worst.own);
     const band = this.found.bands.filter((low) => value < low).length;
-    const { x, y, width } = index.rects.get(box);
-    const badge = graphBadge(x + width, y, Number.isFinite(value) ? value.toFixed(1) : worst.own);
+    const rect = index.rects.get(box);
+    const badge = graphBadge(rect.x + rect.width, rect.y, Number.isFinite(value) ? value.toFixed(1) : worst.own);
     element.classList.add(GRAPH_LOSS_CLASSES[band]);
     element.append(badge);
-    this.coloured.push(element);
+    this.coloured.push({ element, rect, status: GRAPH_LOSS_CLASSES[band] });
     this.badges.push(badge);
   }
 

@@ -17,7 +17,7 @@ class GraphView {
     Object.assign(this, { hovered: null, muted: null, awaited: null });
     // The step that led to the current box; what keeps its place in the next fold state; how the
     // next drawing is to be placed; whether this one was measured.
-    Object.assign(this, { trail: null, anchor: null, fresh: null, isMeasured: false });
+    Object.assign(this, { trail: null, anchor: null, fresh: null, isMeasured: false, hasLosses: false });
     this.#build();
     this.watcher = new ResizeObserver(() => this.#resize());
     this.watcher.observe(this.panes[0].element);
@@ -97,7 +97,7 @@ class GraphView {
   setErrors(found) {
     this.#takeErrors(found);
     // What is not in the page is coloured when it is measured.
-    if (this.isMeasured) this.losses.colour(this.index);
+    if (this.isMeasured) this.#colour();
   }
 
   fit() {
@@ -244,7 +244,18 @@ class GraphView {
     this.isMeasured = true;
     this.minimap.fill(this.panes.flatMap((pane) => pane.rows));
     this.#sortHits();
-    this.losses.colour(this.index);
+    this.#colour();
+  }
+
+  // What is lost, on the map too; it has what differs otherwise.
+  #colour() {
+    const { losses, panes, hasLosses } = this;
+    losses.colour(this.index);
+    this.hasLosses = losses.found !== null;
+    if (!this.hasLosses && !hasLosses) return;
+    const rows = panes.flatMap((pane) => pane.rows);
+    const plain = rows.map(({ rect }) => ({ rect, status: "same" }));
+    this.minimap.fill(losses.found ? [...plain, ...losses.coloured] : rows);
   }
 
   // The first drawing of a fold state: what was held keeps its place, if anything was.
@@ -252,7 +263,8 @@ class GraphView {
     const rect = held && this.index.rectOf(held);
     // Where two drawings take the place of one, the middle of the window is elsewhere.
     const aside = held ? (this.camera.view.width - held.width) / 2 : 0;
-    if (rect) this.camera.hold([rect.x, rect.y], [held.at[0] + aside, held.at[1]]);
+    // In a window that showed a larger drawing, a small one would stand in a corner, not to be read.
+    if (rect && !this.camera.isTooFar) this.camera.hold([rect.x, rect.y], [held.at[0] + aside, held.at[1]]);
     else this.camera.home(this.#changes());
     if (centre) this.#show(centre);
   }

@@ -46,8 +46,10 @@ function pressed(page, event) {
   const isScrolling =
     /^Arrow(Up|Down)$/.test(key) && target.matches(".jitq-scroll, .jitq-details, .jitq-code");
   const isPressing = ["Enter", " "].includes(key) && target.closest("button, summary, a");
-  if (isTaken || isTyping || isScrolling || isPressing || !page.run || !Object.hasOwn(DOING, key))
-    return;
+  // With Shift they move the graph, and outside of it nothing.
+  const isMoving = event.shiftKey && key.startsWith("Arrow");
+  const isOther = isTaken || isTyping || isScrolling || isPressing || isMoving;
+  if (isOther || !page.run || !Object.hasOwn(DOING, key)) return;
   event.preventDefault();
   DOING[key](page);
 }

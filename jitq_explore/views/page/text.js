@@ -90,7 +90,9 @@ class TextView {
 
   half(status, pieces, node, gone) {
     const words = pieces.map(([text, isMarked]) => (isMarked ? make("mark", { text }) : text));
-    const sign = SIGN_OF[status] || " ";
+    // One node can have been several, a line each.
+    const height = pieces.map(([text]) => text).join("").split("\n").length;
+    const sign = Array(height).fill(SIGN_OF[status] || " ").join("\n");
     const id = node ?? gone;
     const found = { nodes: node === null ? [] : [node], gone: gone === null ? [] : [gone] };
     const gutter =

@@ -190,9 +190,10 @@ class Toolbar {
   /** How many nodes the search found, in how many boxes. */
   showHits(query, { count, boxes }) {
     for (const button of this.steps) button.disabled = !boxes;
+    this.hits.title = boxes ? `${plural(count, "node")} in ${plural(boxes, "box", "boxes")}` : "";
     if (!query) this.hits.textContent = "";
     else if (!count) this.hits.textContent = "none found";
-    else this.hits.textContent = boxes ? `${count} found` : `${count}, not drawn`;
+    else this.hits.textContent = boxes ? `${boxes} found` : `${count}, not drawn`;
   }
 
   /** Which of the boxes with hits is shown. */

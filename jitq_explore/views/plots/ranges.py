@@ -42,6 +42,9 @@ _LABEL_LENGTH = 22
 LABEL_APART = FONT + 3
 """Pixels between the middles of two names that are turned."""
 
+_WIDEST_BAR = 80.0
+"""Pixels; a slab tells nothing that a bar does not."""
+
 _FEW = 8
 _NARROWEST = 2.5
 """Pixels for a value: where there are more of them, the figure becomes wider."""
@@ -173,7 +176,7 @@ def _draw(axes: Axes, bars: Sequence[_Bar], color: str, slot: float) -> None:
     linear = 10.0 ** math.floor(math.log10(small))
     low, high = min(0.0, *numbers, -linear / 2), max(0.0, *numbers, linear / 2)
     symlog(axes, 1.5 * low, 1.5 * high, linear, _PANEL)
-    thick = 0.7 if slot >= 5 else 0.9
+    thick = min(0.7 if slot >= 5 else 0.9, _WIDEST_BAR / slot)
     boxes(
         axes,
         [(bar.slot - thick / 2, bar.slot + thick / 2, bar.low, bar.high) for bar in bars],
