@@ -7,8 +7,8 @@ from importlib import resources
 SCRIPTS = (
     "graph_shapes.js", "graph_camera.js", "graph_pane.js", "graph_card.js", "graph_minimap.js",
     "graph_index.js", "graph_hands.js", "graph_colours.js", "graph_view.js", "dom.js", "answers.js",
-    "follow.js", "strip.js", "toolbar.js", "what_if.js", "details.js", "tables.js", "text.js",
-    "steps.js", "plots.js", "tabs.js", "keys.js", "explorer.js",
+    "follow.js", "strip.js", "toolbar.js", "what_if.js", "details.js", "cells.js", "tables.js",
+    "text.js", "steps.js", "plots.js", "tabs.js", "keys.js", "explorer.js",
 )  # fmt: skip
 """In the order in which they make up the module: what a file uses at once comes before it."""
 

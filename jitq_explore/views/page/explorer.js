@@ -3,8 +3,8 @@
 // The page is one ES module, these files in this order (none imports another):
 //   graph_shapes.js, graph_camera.js, graph_pane.js, graph_card.js, graph_minimap.js,
 //   graph_index.js, graph_hands.js, graph_colours.js, graph_view.js, dom.js, answers.js, follow.js,
-//   strip.js, toolbar.js, what_if.js, details.js, tables.js, text.js, steps.js, plots.js, tabs.js,
-//   keys.js, explorer.js
+//   strip.js, toolbar.js, what_if.js, details.js, cells.js, tables.js, text.js, steps.js, plots.js,
+//   tabs.js, keys.js, explorer.js
 
 const NO_STATE = {
   stage: "",
