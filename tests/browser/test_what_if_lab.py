@@ -82,7 +82,9 @@ def test_errors_are_measured_and_a_change_is_tried_and_taken_back(lab):
     expect(explorer.locator("tr.jitq-row", has_text="quantized::linear")).to_be_visible()
     button("Errors").click()
     expect(explorer.locator(".jitq-graph-body")).to_have_class(ERRORS_SHOWN)
-    expect(explorer.locator(".jitq-graph-legend", has_text="made here (dB), after dce")).to_be_visible()
+    expect(
+        explorer.locator(".jitq-graph-legend", has_text="made here (dB), after dce")
+    ).to_be_visible()
     explorer.locator("tr.jitq-row", has_text="quantized::linear").click()
     expect(explorer.locator(".jitq-details h3").first).to_contain_text("quantized::linear")
     lab.wait_for("explorer.selection.errors and explorer.selection.node")
