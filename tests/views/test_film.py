@@ -270,9 +270,9 @@ def test_alike_neighbours_share_a_box_and_only_the_first_is_unfolded():
 def test_before_the_title_of_a_folded_module_is_room_for_the_sign_that_unfolds_it():
     digests = {f"net.{number}": "one code" for number in range(30)}
     found = film_of(Reel.of_scenes([Scene("s0", repeated_blocks(30))], {}, digests))
-    left, _, right, _ = extents(found.svg("s0"))["m-net.1"]
+    left, _, right, _ = extents(found.svg("s0"))["m-net.1"]  # with the edges of those behind it
     (title,) = [text for text in words(found.svg("s0")) if text.startswith("net.1 ")]
-    assert (right - left - text_width(title, TITLE, is_bold=True)) / 2 >= 16
+    assert (right - left - text_width(title, TITLE, is_bold=True)) / 2 >= 20
 
 
 def test_a_large_graph_has_at_most_100_boxes_with_modules_and_without():
