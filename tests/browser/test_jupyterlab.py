@@ -85,7 +85,7 @@ def test_all_stages_by_keys_and_by_clicks(lab, explorer):
 
 def test_a_node_shows_its_row_and_is_followed_over_the_stages(lab, explorer):
     boxes(explorer, "HistogramObserver").first.click()
-    expect(selected(explorer)).to_contain_text("observe")
+    expect(selected(explorer)).to_contain_text("HistogramObserver")
     expect(explorer.locator("tr.jitq-here").first).to_be_visible()
     lab.page.keyboard.press("ArrowRight")
     lab.page.keyboard.press("ArrowRight")
@@ -98,7 +98,7 @@ def test_a_node_shows_its_row_and_is_followed_over_the_stages(lab, explorer):
 
 def test_a_row_shows_its_node_in_the_middle(explorer):
     explorer.locator("tr.jitq-row").last.click()
-    expect(selected(explorer)).to_contain_text("observe")
+    expect(selected(explorer)).to_contain_text("Observer")
     chosen = explorer.locator(".jitq-graph g.node.jitq-graph-chosen")
     expect(chosen).not_to_have_count(0)
     drawn(explorer)
