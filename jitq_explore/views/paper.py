@@ -24,7 +24,7 @@ TITLE, SMALL = 12.0, 9.5
 _LEAD, _SMALL_LEAD, _PAD = 15.0, 11.5, 5.0
 _CAPTION, _CAPTION_LEAD = 10.5, 13.0
 _SIGN = 16.0
-"""Room before a caption for the sign that folds its frame, which the page adds."""
+"""Room before a caption or a title for the sign that folds or unfolds, which the page adds."""
 _BAR = 5.0
 """Height of the bar at the foot of a folded module: its nodes by status."""
 
@@ -41,7 +41,9 @@ def size_of(card: Card) -> Size:
     """The room that the card needs, in points."""
     widths = [text_width(_title(row), TITLE, is_bold=True) for row in card.rows]
     widths += [text_width(line, SMALL) for row in card.rows for line in row.lines]
-    extra = 26.0 if card.role in (Role.INPUT, Role.OUTPUT, Role.GROUP, Role.CHOICE) else 16.0
+    extra = 26.0 if card.role in (Role.INPUT, Role.OUTPUT, Role.CHOICE) else 16.0
+    if card.role is Role.GROUP:
+        extra = 2 * (_SIGN + 2.0)
     height = sum(map(_row_height, card.rows)) + (_BAR if card.role is Role.GROUP else 0.0)
     return max(widths) + extra, height
 

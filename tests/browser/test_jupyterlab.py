@@ -85,7 +85,7 @@ def test_all_stages_by_keys_and_by_clicks(lab, explorer):
 
 def test_a_node_shows_its_row_and_is_followed_over_the_stages(lab, explorer):
     boxes(explorer, "HistogramObserver").first.click()
-    expect(selected(explorer)).to_contain_text("Observer")
+    expect(selected(explorer)).to_contain_text("HistogramObserver")
     expect(explorer.locator("tr.jitq-here").first).to_be_visible()
     lab.page.keyboard.press("ArrowRight")
     lab.page.keyboard.press("ArrowRight")

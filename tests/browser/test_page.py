@@ -298,6 +298,16 @@ def test_the_label_of_a_line_is_as_faint_as_where_the_line_comes_from(page):
     expect(label).not_to_have_class(re.compile("faint"))
 
 
+def test_the_way_to_a_hit_leaves_no_empty_space_above_the_drawing(page):
+    page.tab.locator("button.jitq-card", has_text="insert_quant_dequant").click()
+    page.tab.get_by_label("Search nodes").fill("stem")
+    page.tab.keyboard.press("Enter")
+    expect(page.tab.locator(".jitq-graph g.node.jitq-graph-chosen").first).to_be_in_viewport()
+    drawn(page.tab.locator(".jitq"))
+    top = rect(page.tab.locator(".jitq-graph-pane").first)[1]
+    assert rect(page.boxes("input").first)[1] < top + 40
+
+
 def test_what_the_browser_scrolls_to_is_where_the_view_goes(page):
     box, pane = page.boxes("output").first, page.tab.locator(".jitq-graph-pane").first
     box.evaluate("box => box.scrollIntoView()")  # as its search does, Ctrl F

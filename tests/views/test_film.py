@@ -20,9 +20,11 @@ from jitq_explore.views import plan
 from jitq_explore.views.cards import Side
 from jitq_explore.views.film import Film, film, film_of
 from jitq_explore.views.folds import Folding, fold, unfold
+from jitq_explore.views.paper import TITLE
 from jitq_explore.views.reel import Reel, Scene
 from jitq_explore.views.render import RenderTimeout
 from jitq_explore.views.routes import route
+from jitq_explore.views.type_size import text_width
 
 NETS = ("residual", "transformer_block", "branch", "loop", "shared_submodule")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -263,6 +265,14 @@ def test_alike_neighbours_share_a_box_and_only_the_first_is_unfolded():
     assert "Block ×29, all alike" in words(found.svg("s0"))
     split = film_of(reel, unfold(found.folds, "net.3"))
     assert {"net.1 … net.2", "net.4 … net.29"} <= set(words(split.svg("s0")))
+
+
+def test_before_the_title_of_a_folded_module_is_room_for_the_sign_that_unfolds_it():
+    digests = {f"net.{number}": "one code" for number in range(30)}
+    found = film_of(Reel.of_scenes([Scene("s0", repeated_blocks(30))], {}, digests))
+    left, _, right, _ = extents(found.svg("s0"))["m-net.1"]  # with the edges of those behind it
+    (title,) = [text for text in words(found.svg("s0")) if text.startswith("net.1 ")]
+    assert (right - left - text_width(title, TITLE, is_bold=True)) / 2 >= 20
 
 
 def test_a_large_graph_has_at_most_100_boxes_with_modules_and_without():

@@ -170,14 +170,18 @@ class GraphCamera {
     };
   }
 
-  // Into the middle, and legible.
+  // Into the middle, and legible; not so far that there is nothing above the paper or below it.
   centre(rect) {
+    const { view, paper } = this;
     const scale = this.scale < GRAPH_LEGIBLE ? 1 : this.scale;
     const [x, y] = graphMiddle(rect);
+    const middle = view.height / 2 - scale * y;
+    const lowest = view.height - GRAPH_MARGIN - scale * paper.height;
+    const isTaller = lowest < GRAPH_MARGIN;
     this.glide({
       scale,
-      x: this.view.width / 2 - scale * x,
-      y: this.view.height / 2 - scale * y,
+      x: view.width / 2 - scale * x,
+      y: isTaller ? graphClamp(middle, lowest, GRAPH_MARGIN) : middle,
     });
   }
 
