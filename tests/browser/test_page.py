@@ -438,6 +438,13 @@ def test_a_small_drawing_that_takes_the_place_of_a_large_one_can_be_read(page):
     assert rect(page.boxes("output").last)[3] <= pane[3]
 
 
+def test_on_paper_it_is_light_and_without_controls(page):
+    page.tab.emulate_media(media="print", color_scheme="dark")
+    expect(page.tab.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(page.tab.locator(".jitq-tools")).to_be_hidden()
+    expect(page.boxes().first).to_be_visible()
+
+
 def test_captions_are_as_wide_as_their_room(page):
     """Whatever the font: what is drawn was laid out with the widths of one of them."""
     for caption in page.tab.locator(".jitq-graph-caption").all():

@@ -274,6 +274,18 @@ def test_a_block_of_a_container_is_named_though_its_last_value_belongs_to_that()
     assert named == ["(model)", *(f"layers.{k}" for k in range(19)), "layers.19", "layers", "head"]
 
 
+def test_a_float_block_of_a_container_owns_what_it_hands_on():
+    """Also where the other values in it are not observed, and the block before has some."""
+    torch.manual_seed(0)
+    blocks = [nn.Sequential(nn.Linear(6, 6), nn.ReLU()) for _ in range(3)]
+    model = torch.jit.script(nn.Sequential(*blocks).eval())
+    qconfigs = {"": PER_TENSOR, "1": None}
+    run = jq.Session.static(model, qconfigs, calibrate, [[torch.randn(4, 6)]], progress=False)
+    plot = jq.plot_ranges(run.run())
+    labels = [text.get_text() for axes in plot.axes for text in axes.get_xticklabels()]
+    assert labels == ["(model)", "0.0", "1", "2.0"]
+
+
 def test_few_bars_are_no_slabs():
     (axes,) = jq.plot_ranges(recorded("mlp", mode="dynamic"), width=1200).axes
     bars = axes.patches[0].get_path().to_polygons()

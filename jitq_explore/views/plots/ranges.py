@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from jitq_explore.snapshots.observations import Observation, observations
-from jitq_explore.snapshots.observed_values import observed_values
+from jitq_explore.snapshots.observed_values import ObservedValue, observed_values
 from jitq_explore.snapshots.recording import Recording
+from jitq_explore.snapshots.tracking import Tracker
 from jitq_explore.snapshots.what_if import NothingToPredictError, present_grids
 from jitq_explore.views.plots import words
 from jitq_explore.views.plots.look import (
@@ -114,6 +115,7 @@ def plot_ranges(recording: Recording, *, width: float = WIDTH, heading: bool = T
 def _columns(recording: Recording) -> _Column:
     bars: dict[str, list[_Bar]] = {"activation": [], "weight": []}
     modules: list[str] = []
+    tracker = Tracker.of(recording)
     before = ""
     unseen = 0
     for key, (seen, value) in enumerate(
@@ -127,9 +129,20 @@ def _columns(recording: Recording) -> _Column:
         joins = seen.role == "activation" and before == "weight"
         before = seen.role
         if not joins:
-            modules.append(value.module)
+            modules.append(_block_of(tracker, value))
         bars[seen.role].append(_bar(key, len(modules) - 1, seen))
     return _Column(bars, modules, unseen)
+
+
+def _block_of(tracker: Tracker, value: ObservedValue) -> str:
+    """The module of a value; of one that a block hands to its container, that block."""
+    op = value.op
+    if op is None or value.value in tracker.graph(op.index, op.method).inputs:
+        return value.module
+    maker = tracker.node(op).module_path
+    within = f"{value.module}." if value.module else ""
+    block = maker.removeprefix(within).partition(".")[0] if maker.startswith(within) else ""
+    return f"{within}{block}" if block.isdigit() else value.module
 
 
 def _bar(key: int, slot: int, seen: Observation) -> _Bar:
