@@ -268,3 +268,10 @@ def test_nothing_is_kept_float_where_no_op_stands_out(net):
     run.run()
     jq.compare(run, data)
     assert not any(change.keep_float for change in jq.recommend(run.recording).change)
+
+
+def test_the_only_quantized_layer_is_not_measured_by_those_left_float():
+    run = jq.Session.static(torch.jit.script(net()), {"fc2": HISTOGRAM}, calibrate, [batches(2)])
+    run.run()
+    jq.compare(run, batches(1))
+    assert not any(change.keep_float for change in jq.recommend(run.recording).change)

@@ -20,7 +20,8 @@ from jitq_explore.snapshots.recording import Recording
 from jitq_explore.snapshots.tracking import Tracker
 
 STANDS_OUT = 10.0
-"""dB by which an op's own SQNR lies below that of the median op, to be called bad."""
+"""dB by which an op's own SQNR lies below that of the median op that loses something, to be called
+bad."""
 
 WIDER_ADVANTAGE = 6.0
 """dB that floating the ops behind it as well must gain more: each of them costs speed."""
@@ -44,7 +45,9 @@ def kept_float(recording: Recording, found: Iterable[Recommendation]) -> Iterato
     if comparison is None or not recording.names or comparison.stages[-1] != recording.names[-1]:
         return
     ranked = comparison.rank()
-    usual = float(np.median([_own(row) for row in ranked])) if ranked else 0.0
+    # What loses nothing was left float: it tells nothing of what rounding costs here.
+    losses = [own for row in ranked if (own := _own(row)) < EXACT]
+    usual = float(np.median(losses)) if losses else 0.0
     cured = [each.seen for each in found]
     offered: set[Change] = set()
     for row in ranked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from jitq_explore.snapshots.diff import GraphDiff, diff_graphs
+from jitq_explore.snapshots.diff import GraphDiff, Match, diff_graphs
 from jitq_explore.snapshots.graph import Node, attribute_names, attribute_path
 from jitq_explore.snapshots.modules import AttributeState
 from jitq_explore.snapshots.observations import (
@@ -135,7 +135,7 @@ class _Reader:
             diff = self.diff(later, method)
             match = diff.match_before.get(node.id)
             if match is None:
-                return _end_of(diff, node)
+                return end_of(diff, node)[0]
             node = match.after[0]
         return "kept"
 
@@ -147,25 +147,27 @@ def _methods(snapshot: Snapshot) -> tuple[str, ...]:
     return tuple(name for name in wanted if name in snapshot.method_names)
 
 
-def _end_of(diff: GraphDiff, node: Node) -> str:
-    """What a node that has no partner after the stage was made into."""
+def end_of(diff: GraphDiff, node: Node) -> tuple[str, Match | None]:
+    """What a node that has no partner after a stage was made into, and the match of what does its
+    work from there on."""
     graph = diff.before
     weight = float_value(graph, node)
     user = next(
         (m for m in (diff.match_before.get(n.id) for n in users_of(graph, node)) if m), None
     )
     if weight is not None and attribute_path(graph, weight) is not None:
-        return f"folded into the packed weight of {user.after[0].kind}" if user else "folded"
+        kernel = user.after[0].kind if user else ""
+        return f"folded into the packed weight of {kernel}" if user else "folded", user
     maker = graph.producers.get(weight or "")
     made = diff.match_before.get(maker.id) if maker is not None else None
     ends = (made, user) if role_of(node) == "quantize" else (user, made)
     for match in ends:
         if match is not None and match.after[0].kind.startswith("quantized::"):
-            return f"fused into {match.after[0].kind}"
+            return f"fused into {match.after[0].kind}", match
     for match in ends:
         if match is not None:
-            return f"dropped: {match.after[0].kind} works on quantized values"
-    return "removed"
+            return f"dropped: {match.after[0].kind} works on quantized values", match
+    return "removed", None
 
 
 def _scheme_of(state: AttributeState) -> str:

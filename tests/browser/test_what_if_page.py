@@ -138,7 +138,15 @@ def test_all_that_is_advised_can_be_read_and_copied(tab, recording):
 def test_rows_about_the_stage_are_marked_only_while_no_node_is_selected(tab):
     tab.locator("button.jitq-card", has_text="dce").click()
     tab.keyboard.press("Escape")
+    tab.evaluate("""() => {
+        const low = new CSSStyleSheet();
+        low.replaceSync(".jitq-table-scroll { max-height: 90px !important }");
+        document.adoptedStyleSheets = [low];
+    }""")
     tab.get_by_role("tab", name="Numerics").click()
+    expect(tab.locator("tr.jitq-row").first).to_be_visible()
+    expect(tab.locator(".jitq-table-scroll")).to_have_js_property("scrollTop", 0)
+    tab.evaluate("document.adoptedStyleSheets = []")
     marked = tab.locator("tr.jitq-row.jitq-here")
     expect(marked).to_have_count(1)
     expect(marked).to_contain_text("output")

@@ -270,6 +270,22 @@ def test_weights_go_by_their_place_in_the_model_not_by_torch_s_names():
     assert "_jit_pass" not in lineage + life + kernel + table
 
 
+@pytest.mark.parametrize("run", [*RUNS[:3], RUNS[4]], ids=str)
+def test_a_quant_node_that_is_gone_is_where_its_work_is_done(run):
+    about = answers(run)
+    last = stages(about)[-1]
+    kinds = {n["id"]: n["kind"] for n in ask(about, "nodes", stage=last) if not n["gone"]}
+    table = ask(about, "table", name="quant_nodes")
+    fate = [column["name"] for column in table["columns"]].index("fate")
+    gone = re.compile(r"(fused into|folded into the packed weight of) (quantized::\w+)")
+    taken = [
+        (found[2], row) for row in table["rows"] if (found := gone.fullmatch(row["cells"][fate]))
+    ]
+    assert taken
+    for kernel, row in taken:
+        assert kernel in [kinds[node] for node in row["at"][last]], row
+
+
 @every
 def test_details_lead_to_nodes_that_exist(run):
     about = answers(run)

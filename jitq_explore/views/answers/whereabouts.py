@@ -11,7 +11,7 @@ from jitq_explore.snapshots.observations import observations, observing_stage
 from jitq_explore.snapshots.observed_values import ObservedValue, observed_values
 from jitq_explore.snapshots.once import once
 from jitq_explore.snapshots.quant_node import role_of
-from jitq_explore.snapshots.quant_nodes import quant_nodes
+from jitq_explore.snapshots.quant_nodes import end_of, quant_nodes
 from jitq_explore.snapshots.recording import INPUT, Recording
 from jitq_explore.snapshots.tracking import Spot, Tracker, serves
 
@@ -49,7 +49,8 @@ def of_observed_values(recording: Recording) -> Sequence[Whereabouts]:
 
 @once
 def of_quant_nodes(recording: Recording) -> Sequence[Whereabouts]:
-    """Of each quantization node: itself; before it was inserted what the value's row is about."""
+    """Of each quantization node: itself; before it was inserted what the value's row is about, and
+    when it is gone what does its work."""
     finder = _Finder(Tracker.of(recording))
     of_observer: dict[str, Mapping[str, list[str]]] = {}
     for seen, where in zip(observed_values(recording), of_observed_values(recording), strict=True):
@@ -59,7 +60,7 @@ def of_quant_nodes(recording: Recording) -> Sequence[Whereabouts]:
         index = finder.tracker.names.index(row.inserted_by)
         known = of_observer.get(row.observer, {})
         earlier = {name: known[name] for name in finder.tracker.names[:index] if name in known}
-        own = finder.onward(index, finder.spots(index, [row.node.id], row.node))
+        own = finder.to_its_end(index, finder.spots(index, [row.node.id], row.node))
         found.append(Whereabouts({**earlier, **finder.named(own)}, row.inserted_by))
     return found
 
@@ -201,6 +202,19 @@ class _Finder:
             spots = list(dict.fromkeys(s for link in links if link for s in link.after))
             index += 1
             found[index] = list(spots)
+        return found
+
+    def to_its_end(self, index: int, spots: Sequence[Spot]) -> dict[int, list[Spot]]:
+        """The same of a quantization node, and of what does its work when it is gone."""
+        found = self.onward(index, spots)
+        *_, last = [place for place, there in found.items() if there] or [self.tracker.last]
+        for spot in found[last] if last < self.tracker.last else ():
+            for way in self.tracker.ways_on(last, spot.method):
+                _, into = end_of(
+                    self.tracker.diff(last + 1, spot.method, way), self.tracker.node(spot)
+                )
+                after = [Spot(last + 1, way, node.id) for node in into.after] if into else []
+                self.merge(found, self.onward(last + 1, after))
         return found
 
     def backward(self, spot: Spot) -> dict[int, list[Spot]]:

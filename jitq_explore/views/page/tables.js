@@ -310,19 +310,22 @@ class TableView {
 
   /**
    * Mark the rows about the nodes {nodes, gone} of a stage or, where none are, about the stage
-   * itself, and bring the first of them into sight. What is gone was in the graph of the stage
-   * `before`.
+   * itself, and bring the first of them into sight, if it is not one of many of its stage. What is
+   * gone was in the graph of the stage `before`.
    */
   mark(stage, before, { nodes, gone }) {
     const has = (row, at, wanted) => (row.at[at] ?? []).some((id) => wanted.includes(id));
-    const isAboutStage = (row) => row.stage === stage && !Object.keys(row.at).length;
+    const hasNodes = (row) => Object.keys(row.at).length > 0;
+    const isAboutStage = (row) => row.stage === stage && !hasNodes(row);
     const isAbout = (row) => has(row, stage, nodes) || has(row, before, gone);
     const { rows } = this.answer;
-    const isMarked = rows.some(isAbout) ? isAbout : isAboutStage;
+    const isOfNodes = rows.some(isAbout);
+    const isMarked = isOfNodes ? isAbout : isAboutStage;
+    const isOneOfMany = !isOfNodes && rows.some((row) => row.stage === stage && hasNodes(row));
     this.marked = new Set(rows.map((_, at) => at).filter((at) => isMarked(rows[at])));
     const position = this.shown.findIndex((at) => this.marked.has(at));
     this.render(true);
-    if (position >= 0) this.reveal(position);
+    if (position >= 0 && !isOneOfMany) this.reveal(position);
   }
 
   destroy() {
