@@ -21,7 +21,6 @@ from torch.ao.quantization.quant_type import QuantType
 
 from jitq_explore.capture.called_functions import inline_deadly_calls
 from jitq_explore.capture.reached import FunctionCall, reached_from
-from jitq_explore.capture.read_graph import source_of
 from jitq_explore.capture.read_modules import type_name
 from jitq_explore.capture.shared_classes import (
     Unfinished,
@@ -30,6 +29,7 @@ from jitq_explore.capture.shared_classes import (
     unfinished,
     unshared,
 )
+from jitq_explore.capture.source_ranges import source_of
 from jitq_explore.capture.torch_types import CppModule, CppNode
 
 MAX_NAMES = 8

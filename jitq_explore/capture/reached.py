@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from jitq_explore.capture.called_functions import ends_the_process, function_name
-from jitq_explore.capture.read_graph import source_of
+from jitq_explore.capture.source_ranges import source_of
 from jitq_explore.capture.torch_types import CppGraph, CppModule, CppNode
 
 

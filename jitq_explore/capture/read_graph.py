@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import linecache
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -12,13 +10,11 @@ from functools import lru_cache
 import torch
 
 from jitq_explore.capture.read_tensors import dtype_name, summarize
+from jitq_explore.capture.source_ranges import frames_of
 from jitq_explore.capture.torch_types import CppGraph, CppNode
 from jitq_explore.snapshots.graph import Attribute, Block, Graph, Node, Value, plain_type
 from jitq_explore.snapshots.source import users_own
 
-_SCRIPTED_FRAME = re.compile(r'\s*File "(?P<file>.*)", line (?P<line>\d+)')
-_TRACED_FRAME = re.compile(r"^(?P<file>.+)\((?P<line>\d+)\): \S+$", re.MULTILINE)
-_TRACER = re.compile(r"[/\\]torch[/\\]jit[/\\]_trace\.py$")
 _HIERARCHY_LEVEL = re.compile(r"(?P<name>[^.()]+)\([^()]*\)")
 
 # Stand-ins put into a copy of a graph while torch inlines its functions.
@@ -154,7 +150,7 @@ class _GraphReader:
                 self.read_node(node, kind, block)
 
     def read_node(self, node: CppNode, kind: str, block: str) -> None:
-        own, lines = _frames(node.sourceRange())
+        own, lines = frames_of(node)
         self.lines.update(lines)
         frames = own
         for call in reversed(self.open_calls):
@@ -247,46 +243,6 @@ def plain(value: object) -> Attribute:
 
 
 @lru_cache(maxsize=65536)
-def source_of(node: CppNode) -> str:
-    """The user's own line that a node stems from, "file:line:column"; "" where unknown."""
-    return users_own(_frames(node.sourceRange())[0])
-
-
-def _frames(source_range: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The frames of a printed source range, innermost first, and the text of their lines."""
-    scripted = _SCRIPTED_FRAME.match(source_range)
-    if scripted:
-        place = f"{scripted['file']}:{scripted['line']}"
-        column, text = _highlighted(source_range)
-        return (f"{place}:{column}",), {place: text}
-    frames = []
-    for match in _TRACED_FRAME.finditer(source_range):
-        if _TRACER.search(match["file"]):
-            break
-        frames.append(f"{match['file']}:{match['line']}:0")
-    chain = tuple(frames)
-    return chain, _lines_of(users_own(chain))
-
-
-def _highlighted(source_range: str) -> tuple[int, str]:
-    """Column (from 0) and text of the line above the first row of tildes."""
-    lines = source_range.splitlines()
-    for above, line in itertools.pairwise(lines[1:]):
-        stripped = line.lstrip()
-        if stripped.startswith("~"):
-            return len(line) - len(stripped), above
-    return 0, ""
-
-
-def _lines_of(frame: str) -> dict[str, str]:
-    """A traced graph carries no source text: take the line from the file, where it is there."""
-    place = frame.rpartition(":")[0]
-    file, _, number = place.rpartition(":")
-    text = linecache.getline(file, int(number)) if number.isdigit() else ""
-    return {place: text.rstrip("\n")} if text else {}
-
-
-@lru_cache(maxsize=65536)
 def _path(hierarchy: str) -> str:
     """torch's "layer1(Sequential).0(Block).SELF(Block)" as "layer1.0"."""
     if not hierarchy:
@@ -355,7 +311,7 @@ def _inline_functions(graph: CppGraph) -> list[tuple[str, ...]]:
             enter.i_("call", len(called))
             enter.insertBefore(node)
             leave.insertAfter(node)
-            called.append(_frames(node.sourceRange())[0])
+            called.append(frames_of(node)[0])
         torch._C._jit_pass_inline(graph)
     return called
 

@@ -7,8 +7,7 @@ needs torch. So the calls are followed here, on plain data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from jitq_explore.snapshots.graph import OBSERVE, Attribute, Block, Graph, Node, Value
@@ -49,6 +48,21 @@ class Chains(dict[tuple[str, ...], tuple[tuple[str, ...], str]]):
         return found
 
 
+@dataclass(slots=True)
+class _Call:
+    """One call of a method that is being inlined.
+
+    `renamed` maps the values of its body to ours and grows, `block_ids` its blocks; `path` is the
+    module whose method it is.
+    """
+
+    body: Graph
+    renamed: dict[str, str]
+    path: str
+    chains: Chains
+    block_ids: dict[str, str]
+
+
 class _Flattener:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -72,7 +86,7 @@ class _Flattener:
         renamed = {name: self.new_value(body.values[name]) for name in body.inputs}
         if body.inputs:
             self.module_of[renamed[body.inputs[0]]] = ""
-        outputs = self.inline(body, renamed, "", (), "")
+        outputs = self.inline(_Call(body, renamed, "", Chains(()), {"": ""}))
         return Graph(
             inputs=tuple(renamed[name] for name in body.inputs),
             outputs=outputs,
@@ -94,28 +108,17 @@ class _Flattener:
         self.values[name] = Value(name, debug_name, value.type)
         return name
 
-    def inline(
-        self,
-        body: Graph,
-        renamed: dict[str, str],
-        path: str,
-        frames: tuple[str, ...],
-        outer_block: str,
-    ) -> tuple[str, ...]:
-        """Append the body's nodes; `renamed` maps its values to ours and grows. Returns its
-        outputs."""
+    def inline(self, call: _Call) -> tuple[str, ...]:
+        """Append the nodes of the body that is called; returns its outputs."""
+        body, renamed = call.body, call.renamed
         self.lines.update(body.lines)
-        block_ids = {"": outer_block}
-        chains = Chains(frames)
         for node in body.nodes:
             if node.kind == "prim::GetAttr":
-                self.fetch(node, body, renamed, path, chains, block_ids)
+                self.fetch(node, call)
                 continue
-            called = None
-            if node.kind == "prim::CallMethod":
-                called = self.called_module(node, renamed, body)
+            called = self.called_module(node, call) if node.kind == "prim::CallMethod" else None
             if called is None:
-                self.copy(node, body, renamed, path, chains, block_ids)
+                self.copy(node, call)
             elif self.snapshot.by_path[called].is_observer:
                 # What the value is called here is what its qparams will be named after.
                 attributes = {
@@ -124,56 +127,42 @@ class _Flattener:
                     "value": node.inputs[1],
                 }
                 observe = replace(node, kind=OBSERVE, inputs=node.inputs[1:], attributes=attributes)
-                self.copy(observe, body, renamed, path, chains, block_ids)
+                self.copy(observe, call)
             else:
                 callee = self.body_of(called, node)
-                inner = dict(zip(callee.inputs, (renamed[i] for i in node.inputs), strict=True))
-                chain, _ = chains[node.frames]
-                outputs = self.inline(callee, inner, called, chain, block_ids[node.block])
+                given = dict(zip(callee.inputs, (renamed[i] for i in node.inputs), strict=True))
+                chain, _ = call.chains[node.frames]
+                block_ids = {"": call.block_ids[node.block]}
+                outputs = self.inline(_Call(callee, given, called, Chains(chain), block_ids))
                 renamed.update(zip(node.outputs, outputs, strict=True))
-        self.close_blocks(body, renamed, block_ids)
+        self.close_blocks(call)
         return tuple(renamed[name] for name in body.outputs)
 
-    def fetch(
-        self,
-        node: Node,
-        body: Graph,
-        renamed: dict[str, str],
-        path: str,
-        chains: Chains,
-        block_ids: dict[str, str],
-    ) -> None:
+    def fetch(self, node: Node, call: _Call) -> None:
         """Append an attribute access, unless it only fetches an observer to be called."""
-        fetched = self.fetched_module(node, renamed)
+        fetched = self.fetched_module(node, call)
         if fetched is None:
-            self.hold(self.copy(node, body, renamed, path, chains, block_ids))
-        elif self.is_only_observed_through(fetched, node, body):
+            self.hold(self.copy(node, call))
+        elif self.is_only_observed_through(fetched, node, call.body):
             hidden = f"<{fetched}>"
-            renamed[node.outputs[0]] = hidden
+            call.renamed[node.outputs[0]] = hidden
             self.module_of[hidden] = fetched
         else:
-            copy = self.copy(node, body, renamed, path, chains, block_ids)
-            self.module_of[copy.outputs[0]] = fetched
+            self.module_of[self.copy(node, call).outputs[0]] = fetched
 
-    def copy(
-        self,
-        node: Node,
-        body: Graph,
-        renamed: dict[str, str],
-        path: str,
-        chains: Chains,
-        block_ids: dict[str, str],
-    ) -> Node:
+    def copy(self, node: Node, call: _Call) -> Node:
         """Append one node under our own names."""
-        chain, source = chains[node.frames]
+        renamed, block_ids, path = call.renamed, call.block_ids, call.path
+        chain, source = call.chains[node.frames]
         try:
             inputs = [renamed[name] for name in node.inputs]
         except KeyError:
-            inputs = [self.taken_as(name, body, renamed) for name in node.inputs]
-        outputs = self.renew(node.outputs, body, renamed)
+            inputs = [self.taken_as(name, call) for name in node.inputs]
+        outputs = self.renew(node.outputs, call)
         new_id = f"n{len(self.nodes)}"
         for block_id in node.blocks:
-            block_ids[block_id] = self.new_block(body.blocks[block_id], new_id, body, renamed)
+            block_ids[block_id] = self.new_block(call.body.blocks[block_id], new_id, call)
+        # By position, since there are thousands.
         copy = Node(
             new_id,
             node.kind,
@@ -190,7 +179,7 @@ class _Flattener:
             for block_id in copy.blocks:
                 self.hand_on_modules(copy.inputs, self.blocks[block_id].inputs)
         self.nodes.append(copy)
-        self.taken.append((body, node.id))
+        self.taken.append((call.body, node.id))
         return copy
 
     def hold(self, fetch: Node) -> None:
@@ -214,42 +203,39 @@ class _Flattener:
             if outer in self.module_of:
                 self.module_of[inner] = self.module_of[outer]
 
-    def renew(
-        self, names: tuple[str, ...], body: Graph, renamed: dict[str, str]
-    ) -> tuple[str, ...]:
+    def renew(self, names: tuple[str, ...], call: _Call) -> tuple[str, ...]:
+        """Our own names of values that a node or a block makes."""
+        renamed = call.renamed
         for name in names:
             if not self.early or renamed.get(name) not in self.early:
-                renamed[name] = self.new_value(body.values[name])
+                renamed[name] = self.new_value(call.body.values[name])
         return tuple([renamed[name] for name in names])
 
-    def taken_as(self, name: str, body: Graph, renamed: dict[str, str]) -> str:
+    def taken_as(self, name: str, call: _Call) -> str:
         """Our name of a value that a node takes.
 
         torch's passes may leave a graph in which a value is taken before it is made.
         """
-        if name not in renamed:
-            renamed[name] = self.new_value(body.values[name])
-            self.early.add(renamed[name])
-        return renamed[name]
+        if name not in call.renamed:
+            call.renamed[name] = self.new_value(call.body.values[name])
+            self.early.add(call.renamed[name])
+        return call.renamed[name]
 
-    def new_block(self, block: Block, owner: str, body: Graph, renamed: dict[str, str]) -> str:
+    def new_block(self, block: Block, owner: str, call: _Call) -> str:
         new_id = f"b{len(self.blocks)}"
-        inputs = self.renew(block.inputs, body, renamed)
-        self.blocks[new_id] = Block(new_id, owner, inputs, ())
+        self.blocks[new_id] = Block(new_id, owner, self.renew(block.inputs, call), ())
         return new_id
 
-    def close_blocks(
-        self, body: Graph, renamed: Mapping[str, str], block_ids: Mapping[str, str]
-    ) -> None:
+    def close_blocks(self, call: _Call) -> None:
         """What a block returns is known only when all of its nodes have been copied."""
-        for old_id, block in body.blocks.items():
-            outputs = tuple([renamed[name] for name in block.outputs])
-            opened = self.blocks[block_ids[old_id]]
+        for old_id, block in call.body.blocks.items():
+            outputs = tuple([call.renamed[name] for name in block.outputs])
+            opened = self.blocks[call.block_ids[old_id]]
             self.blocks[opened.id] = Block(opened.id, opened.owner, opened.inputs, outputs)
 
-    def fetched_module(self, node: Node, renamed: Mapping[str, str]) -> str | None:
+    def fetched_module(self, node: Node, call: _Call) -> str | None:
         """The path of the submodule that an attribute access yields, where it yields one."""
-        owner = self.module_of.get(renamed[node.inputs[0]])
+        owner = self.module_of.get(call.renamed[node.inputs[0]])
         if owner is None:
             return None
         path = _join(owner, str(node.attributes["name"]))
@@ -264,14 +250,15 @@ class _Flattener:
             for user in users
         )
 
-    def called_module(self, node: Node, renamed: Mapping[str, str], body: Graph) -> str | None:
+    def called_module(self, node: Node, call: _Call) -> str | None:
         """The path of the module whose method is called, where it is one that is to be inlined."""
-        path = self.module_of.get(renamed[node.inputs[0]])
+        path = self.module_of.get(call.renamed[node.inputs[0]])
         if path is None:
             return None
         state = self.snapshot.by_path[path]
         name = str(node.attributes["name"])
-        through_interface = body.values[node.inputs[0]].type != f"__torch__.{state.class_name}"
+        receiver = call.body.values[node.inputs[0]]
+        through_interface = receiver.type != f"__torch__.{state.class_name}"
         if state.is_observer:
             return path if name == "forward" else None
         known = (state.class_group, name) in self.snapshot.bodies

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from collections import Counter
 
 import pytest
@@ -14,6 +16,7 @@ from torch import nn
 import jitq_explore as jq
 from jitq_explore.capture.read_modules import ModuleReader
 from jitq_explore.capture.read_tensors import TensorReader
+from jitq_explore.capture.source_ranges import source_of
 from jitq_explore.snapshots.graph import OBSERVE
 
 
@@ -164,3 +167,15 @@ def test_a_complex_constant_is_read_as_text():
     graph = jq.read_graph(torch.jit.script(Complex()).graph)
     (constant,) = graph.find("prim::Constant")
     assert constant.attributes == {"value": "(2+3j)"}
+
+
+def test_asking_for_its_source_keeps_no_node_of_torch_alive():
+    """Another node may live at its address later, and would be taken for it."""
+    graph = torch.jit.script(nn.Linear(2, 2)).graph
+    node = next(iter(graph.nodes()))
+    alive = weakref.ref(node)
+    source = source_of(node)
+    del node
+    gc.collect()
+    assert source
+    assert alive() is None
